@@ -1,0 +1,221 @@
+"""
+Hazardous materials: the only module that calls a cipher, a KDF or a MAC.
+
+XAES-256-GCM (C2SP, c2sp.org/XAES-256-GCM) is AES-256-GCM with a 24-byte nonce: its first 12
+bytes choose a derived AES-256-GCM key, its last 12 are the nonce under that key. Deriving costs
+more than sealing a short value, so a writer keeps one prefix and its derived key for a while,
+and a reader caches derived keys by prefix. What is written stays a plain XAES-256-GCM message.
+
+Key derivation is HKDF-SHA256 (RFC 5869) without salt, one `info` for each purpose.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from os import urandom
+from typing import NoReturn
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers import Cipher
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.ciphers.algorithms import AES256
+from cryptography.hazmat.primitives.ciphers.modes import ECB
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from .errors import AuthenticationError, ValueRefusedError
+
+__all__ = [
+    "KEY_SIZE",
+    "NONCE_SIZE",
+    "PREFIX_SIZE",
+    "SEALS_PER_PREFIX",
+    "TAG_SIZE",
+    "InvalidTag",
+    "OpenerCache",
+    "Xaes",
+    "derive",
+    "random_key",
+]
+
+KEY_SIZE = 32
+NONCE_SIZE = 24
+PREFIX_SIZE = 12
+TAG_SIZE = 16
+
+SEALS_PER_PREFIX = 1 << 20
+"""How many messages a thread seals under one nonce prefix before it draws the next one."""
+CACHED_PREFIXES = 1024
+"""How many derived keys a reader holds for each data key; at most twice as many stay alive."""
+
+# The random half of the nonce is 12 bytes, so two of 2^20 messages of one prefix meet with
+# probability 2^39 / 2^96 = 2^-57; two of 2^25 such prefixes (2^45 messages) meet in their first
+# half with probability 2^49 / 2^96 = 2^-47. docs/spec/envelope-v1.md section 8 adds them up.
+
+Encrypt = Callable[[bytes, bytes, bytes], bytes]
+Decrypt = Callable[[bytes, bytes, bytes], bytes]
+
+
+def random_key() -> bytes:
+    """Return 32 random bytes from the operating system."""
+    return urandom(KEY_SIZE)
+
+
+def derive(material: bytes, info: bytes, size: int = KEY_SIZE) -> bytes:
+    """Return *size* bytes of HKDF-SHA256 (RFC 5869) of *material*: no salt, the given info."""
+    return HKDF(algorithm=SHA256(), length=size, salt=None, info=info).derive(material)
+
+
+class Xaes:
+    """
+    XAES-256-GCM under one 32-byte key.
+
+    Messages are `nonce (24) || ciphertext || tag (16)`. Safe to share between threads.
+    """
+
+    __slots__ = ("_cipher", "_mask", "_openers", "_writers")
+
+    def __init__(self, key: bytes) -> None:
+        self._cipher = Cipher(AES256(key), ECB())  # noqa: S305 - XAES is built on the bare block
+        self._mask = _cmac_subkey(self._cipher.encryptor().update(bytes(16)))
+        self._openers = OpenerCache(self)
+        self._writers = threading.local()
+
+    def seal(self, plaintext: bytes, aad: bytes) -> bytes:
+        """
+        Return nonce, ciphertext and tag.
+
+        Raises:
+            ValueRefusedError: more than 2^31 - 1 bytes, the limit of the AES-GCM call.
+        """
+        try:
+            writer = self._writers.current
+            if writer.left <= 0 or writer.epoch is not _epoch:
+                writer = self._new_writer()
+        except AttributeError:
+            writer = self._new_writer()
+        writer.left -= 1
+        tail = urandom(12)
+        try:
+            return writer.prefix + tail + writer.encrypt(tail, plaintext, aad)  # type: ignore[no-any-return]
+        except OverflowError:
+            pass
+        raise ValueRefusedError("the value is too large: AES-GCM seals at most 2^31 - 1 bytes")
+
+    def seal_with_nonce(self, nonce: bytes, plaintext: bytes, aad: bytes) -> bytes:
+        """
+        Return ciphertext and tag under a given nonce. For test vectors only.
+
+        A nonce used twice under one key gives both plaintexts away.
+        """
+        return AESGCM(self.derive(nonce[:12])).encrypt(nonce[12:], plaintext, aad)
+
+    def open(self, nonce: bytes, sealed: bytes, aad: bytes) -> bytes:
+        """
+        Return the plaintext.
+
+        Raises:
+            AuthenticationError: ciphertext, tag, nonce, associated data or key differ.
+        """
+        try:
+            return self._openers[nonce[:12]](nonce[12:], sealed, aad)
+        except InvalidTag:
+            pass
+        raise AuthenticationError(
+            "the value does not authenticate: it was changed, moved here from another column, "
+            "or sealed under another key"
+        )
+
+    @property
+    def openers(self) -> OpenerCache:
+        """The derived keys by nonce prefix, for callers that have checked the envelope."""
+        return self._openers
+
+    def derive(self, prefix: bytes) -> bytes:
+        """Return the AES-256-GCM key of a 12-byte nonce prefix (XAES-256-GCM, step 4)."""
+        # A fresh encryptor for each call: one that is shared between threads is not specified
+        # to be safe, and this runs once a prefix, not once a value.
+        block = int.from_bytes(prefix, "big")
+        m1 = (_M1 | block) ^ self._mask
+        m2 = (_M2 | block) ^ self._mask
+        return self._cipher.encryptor().update(m1.to_bytes(16, "big") + m2.to_bytes(16, "big"))
+
+    def _new_writer(self) -> _Writer:
+        writer = self._writers.current = _Writer(self)
+        return writer
+
+    def __repr__(self) -> str:
+        """Return a text without key material."""
+        return "<Xaes>"
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse to be pickled: a key must not leave the process that way."""
+        raise TypeError("an XAES key cannot be pickled")
+
+
+class _Writer:
+    """One thread's current nonce prefix, its derived key and what is left of its budget."""
+
+    __slots__ = ("encrypt", "epoch", "left", "prefix")
+
+    def __init__(self, xaes: Xaes) -> None:
+        self.prefix = urandom(PREFIX_SIZE)
+        self.encrypt: Encrypt = AESGCM(xaes.derive(self.prefix)).encrypt
+        self.left = SEALS_PER_PREFIX
+        self.epoch = _epoch
+
+
+class OpenerCache(dict[bytes, Decrypt]):
+    """
+    Derived keys by nonce prefix, least recently used ones dropped.
+
+    Two generations instead of a linked list: a hit costs one dict lookup and moves nothing.
+    When the young one is full it becomes the old one; a key found there is taken over.
+    """
+
+    __slots__ = ("_old", "_xaes")
+
+    def __init__(self, xaes: Xaes) -> None:
+        super().__init__()
+        self._xaes = xaes
+        self._old: dict[bytes, Decrypt] = {}
+
+    def __missing__(self, prefix: bytes) -> Decrypt:
+        """Take the key over from the old generation, or derive it; KeyError if cut off."""
+        if len(prefix) != PREFIX_SIZE:
+            raise KeyError(len(prefix))
+        if len(self) >= CACHED_PREFIXES:
+            self._old = dict(self)
+            self.clear()
+        decrypt = self._old.get(prefix)
+        if decrypt is None:
+            decrypt = AESGCM(self._xaes.derive(prefix)).decrypt
+        self[prefix] = decrypt
+        return decrypt
+
+
+_M1 = 0x00015800 << 96
+_M2 = 0x00025800 << 96
+
+
+def _cmac_subkey(zero_block: bytes) -> int:
+    """Return K1 of NIST SP 800-38B section 6.1 from the encrypted zero block."""
+    value = int.from_bytes(zero_block, "big") << 1
+    if value >> 128:
+        value ^= (1 << 128) | 0x87
+    return value
+
+
+# A forked child inherits the parent's writers; with a new epoch it draws prefixes of its own.
+_epoch = object()
+
+
+def _after_fork() -> None:
+    global _epoch
+    _epoch = object()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,76 @@
+"""`bytes` as they are, and UUIDs as their 16 bytes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from ..errors import ValueRefusedError
+from .base import Codec, not_decoded, refuse_type
+
+
+@dataclass(frozen=True, slots=True)
+class BytesCodec(Codec[bytes]):
+    """
+    Bytes.
+
+    Attributes:
+        length: the most bytes a value may have; None for any.
+    """
+
+    length: int | None = None
+
+    python_type = bytes
+    exact = True
+
+    def encode(self, value: bytes) -> bytes:
+        """Return the bytes; `bytearray` and `memoryview` are taken, `str` is not."""
+        if not isinstance(value, bytes | bytearray | memoryview):
+            refuse_type("bytes", value)
+        data = bytes(value)
+        if self.length is not None and len(data) > self.length:
+            raise ValueRefusedError(f"too long: {len(data)} bytes, the column takes {self.length}")
+        return data
+
+    def decode(self, data: bytes) -> bytes:
+        """Return the bytes."""
+        return data
+
+
+@dataclass(frozen=True, slots=True)
+class UuidCodec(Codec[Any]):
+    """
+    UUIDs as 16 bytes, big-endian (RFC 9562).
+
+    Attributes:
+        as_uuid: values are `uuid.UUID`; if false, their text in lower case with hyphens.
+    """
+
+    as_uuid: bool = True
+
+    python_type = UUID
+    exact = True
+
+    def encode(self, value: Any) -> bytes:
+        """Return the 16 bytes."""
+        if self.as_uuid:
+            if not isinstance(value, UUID):
+                refuse_type("uuid.UUID", value)
+            return value.bytes
+        if not isinstance(value, str):
+            refuse_type("str", value)
+        try:
+            parsed = UUID(value)
+            if str(parsed) == value:
+                return parsed.bytes
+        except ValueError:
+            pass
+        raise ValueRefusedError("not the text of a UUID in lower case with hyphens")
+
+    def decode(self, data: bytes) -> Any:
+        """Return the UUID, or its text."""
+        if len(data) != 16:
+            not_decoded("a UUID")
+        value = UUID(bytes=data)
+        return value if self.as_uuid else str(value)

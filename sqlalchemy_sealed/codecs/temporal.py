@@ -1,0 +1,136 @@
+"""
+Dates, times and intervals as ISO 8601 text of a fixed width.
+
+Microseconds are always written, so that the length says nothing. An aware value keeps its UTC
+offset, not the name of its time zone. `fold` of a naive value is not kept.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+
+from ..errors import ValueRefusedError
+from .base import TextFormCodec, refuse_type
+
+
+@dataclass(frozen=True, slots=True)
+class DateCodec(TextFormCodec[date]):
+    """Dates; a `datetime`, which is a `date` in Python, is refused."""
+
+    python_type = date
+    what = "a date"
+    exact = True
+
+    def check(self, value: date) -> date:
+        """Refuse everything but dates."""
+        if not isinstance(value, date) or isinstance(value, datetime):
+            refuse_type("date", value)
+        return value
+
+    def form(self, value: date) -> str:
+        """Return YYYY-MM-DD."""
+        return value.isoformat()
+
+    def parse(self, text: str) -> date:
+        """Return the date."""
+        return date.fromisoformat(text)
+
+
+def _check_aware(value: datetime | time, timezone: bool) -> None:  # noqa: FBT001
+    offset = value.utcoffset()
+    if offset is None and value.tzinfo is not None:
+        raise ValueRefusedError("its time zone has no fixed UTC offset, so it would be lost")
+    if (offset is not None) is timezone:
+        return
+    if timezone:
+        raise ValueRefusedError("has no UTC offset, the column takes aware values (timezone=True)")
+    raise ValueRefusedError(
+        "has a UTC offset, the column takes naive values; declare it with timezone=True"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class DateTimeCodec(TextFormCodec[datetime]):
+    """
+    Date and time.
+
+    Attributes:
+        timezone: values are aware; if false, they are naive. The other kind is refused.
+    """
+
+    timezone: bool = False
+
+    python_type = datetime
+    what = "a date and time"
+
+    def check(self, value: datetime) -> datetime:
+        """Refuse other types, and aware values for naive ones."""
+        if not isinstance(value, datetime):
+            refuse_type("datetime", value)
+        _check_aware(value, self.timezone)
+        return value
+
+    def form(self, value: datetime) -> str:
+        """Return ISO 8601 with microseconds, and the offset of an aware value."""
+        return value.isoformat(timespec="microseconds")
+
+    def parse(self, text: str) -> datetime:
+        """Return the value."""
+        return datetime.fromisoformat(text)
+
+
+@dataclass(frozen=True, slots=True)
+class TimeCodec(TextFormCodec[time]):
+    """
+    Time of day.
+
+    Attributes:
+        timezone: values are aware; if false, they are naive. The other kind is refused.
+    """
+
+    timezone: bool = False
+
+    python_type = time
+    what = "a time"
+
+    def check(self, value: time) -> time:
+        """Refuse other types, and aware values for naive ones."""
+        if not isinstance(value, time):
+            refuse_type("time", value)
+        _check_aware(value, self.timezone)
+        return value
+
+    def form(self, value: time) -> str:
+        """Return ISO 8601 with microseconds, and the offset of an aware value."""
+        return value.isoformat(timespec="microseconds")
+
+    def parse(self, text: str) -> time:
+        """Return the value."""
+        return time.fromisoformat(text)
+
+
+@dataclass(frozen=True, slots=True)
+class IntervalCodec(TextFormCodec[timedelta]):
+    """Intervals, negative ones too, as a whole number of microseconds."""
+
+    python_type = timedelta
+    what = "an interval"
+    exact = True
+
+    def check(self, value: timedelta) -> timedelta:
+        """Refuse everything but timedeltas."""
+        if not isinstance(value, timedelta):
+            refuse_type("timedelta", value)
+        return value
+
+    def form(self, value: timedelta) -> str:
+        """Return the number of microseconds."""
+        return str(value // _MICROSECOND)
+
+    def parse(self, text: str) -> timedelta:
+        """Return the interval."""
+        return int(text) * _MICROSECOND
+
+
+_MICROSECOND = timedelta(microseconds=1)

@@ -1,0 +1,45 @@
+"""`str` as UTF-8. NUL and the empty string are values like any other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..errors import ValueRefusedError
+from .base import Codec, not_decoded, refuse_type
+
+
+@dataclass(frozen=True, slots=True)
+class TextCodec(Codec[str]):
+    """
+    Text.
+
+    Attributes:
+        length: the most characters (code points) a value may have; None for any.
+    """
+
+    length: int | None = None
+
+    python_type = str
+    exact = True
+
+    def encode(self, value: str) -> bytes:
+        """Return UTF-8; lone surrogates, which have none, are refused."""
+        if not isinstance(value, str):
+            refuse_type("str", value)
+        if self.length is not None and len(value) > self.length:
+            raise ValueRefusedError(
+                f"too long: {len(value)} characters, the column takes {self.length}"
+            )
+        try:
+            return str.encode(value)
+        except UnicodeEncodeError:
+            pass
+        raise ValueRefusedError("not valid Unicode: the text has a lone surrogate")
+
+    def decode(self, data: bytes) -> str:
+        """Return the text."""
+        try:
+            return data.decode()
+        except UnicodeDecodeError:
+            pass
+        not_decoded("UTF-8 text")

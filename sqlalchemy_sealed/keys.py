@@ -1,0 +1,166 @@
+"""
+Data keys, their records, and keysets.
+
+A data key is 32 random bytes that seal values. Its record is what a keystore keeps of it: the
+key wrapped by a KEK, its id and its place in the keyset. A keyset is all records of one key
+name; the data key of the highest generation is its primary and seals new values.
+
+Nothing here shows key material: not in `repr`, not in a pickle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, NoReturn
+
+from .aead import KEY_SIZE, Xaes, derive
+from .context import pack
+from .envelope import KEY_ID_SIZE
+from .errors import KeystoreError
+
+_INFO_AEAD = b"sqlalchemy-sealed v1 aead"
+_INFO_KEY_ID = b"sqlalchemy-sealed v1 key id"
+_BINDING = "sqlalchemy-sealed v1 wrapped key"
+
+
+class KeyKind(StrEnum):
+    """What a key is for."""
+
+    DATA = "data"
+    """Seals values."""
+    INDEX = "index"
+    """Makes blind-index values."""
+
+
+class KeyState(StrEnum):
+    """Whether a key can be used."""
+
+    ENABLED = "enabled"
+    DESTROYED = "destroyed"
+    """The wrapped key was erased. Values sealed under it can never be opened."""
+
+
+def key_id_of(material: bytes) -> bytes:
+    """Return the key id, 8 bytes of HKDF-SHA256 of the 32 bytes of key material."""
+    return derive(material, _INFO_KEY_ID, KEY_ID_SIZE)
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRecord:
+    """
+    What a keystore keeps of one key. Holds no usable key.
+
+    Attributes:
+        name: the key name, that is the keyset it belongs to.
+        kind: data key or index key.
+        generation: 1 for the first key of this name and kind; the highest is the primary.
+            A keystore refuses a second record of the same name, kind and generation, so that
+            of two processes that rotate at once only one makes the new primary.
+        key_id: 8 bytes.
+        wrapped: the key wrapped by the KEK provider, in the provider's own text form;
+            empty once destroyed.
+        index_key_id: for a data key, the index key in use when it was made.
+        created: when it was made, in UTC.
+        state: enabled or destroyed.
+    """
+
+    name: str
+    kind: KeyKind
+    generation: int
+    key_id: bytes
+    wrapped: str
+    created: datetime
+    index_key_id: bytes | None = None
+    state: KeyState = KeyState.ENABLED
+
+    @property
+    def binding(self) -> bytes:
+        """The bytes a wrapped key is bound to: its key name, kind and id."""
+        return pack((_BINDING, self.name, self.kind, self.key_id.hex()))
+
+    def with_wrapped(self, wrapped: str) -> KeyRecord:
+        """Return this record with another wrapped form of the same key."""
+        return replace(self, wrapped=wrapped)
+
+    def destroyed(self) -> KeyRecord:
+        """Return this record without its wrapped key."""
+        return replace(self, wrapped="", state=KeyState.DESTROYED)
+
+    def __repr__(self) -> str:
+        """Return a text without the wrapped key."""
+        return (
+            f"<KeyRecord {self.name!r} {self.kind} generation={self.generation} "
+            f"id={self.key_id.hex()} {self.state}>"
+        )
+
+
+class DataKey:
+    """An unwrapped data key, ready to seal and open. Safe to share between threads."""
+
+    __slots__ = ("key_id", "xaes")
+
+    def __init__(self, material: bytes) -> None:
+        self.key_id = key_id_of(material)
+        self.xaes = Xaes(derive(material, _INFO_AEAD, KEY_SIZE))
+
+    def __repr__(self) -> str:
+        """Return the key id only."""
+        return f"<DataKey id={self.key_id.hex()}>"
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse to be pickled: a key must not leave the process that way."""
+        raise TypeError("a data key cannot be pickled")
+
+
+class Keyset:
+    """
+    All records of one key name. Immutable.
+
+    Raises:
+        KeystoreError: there is no data key at all, or two records contradict each other.
+    """
+
+    __slots__ = ("_by_id", "name", "primary", "records")
+
+    def __init__(self, name: str, records: Iterable[KeyRecord]) -> None:
+        self.name = name
+        self.records = tuple(sorted(records, key=lambda r: (r.kind, r.generation)))
+        data = [record for record in self.records if record.kind is KeyKind.DATA]
+        if not data:
+            raise KeystoreError(
+                f"the keystore has no data key named {name!r}; make one with 'sealed init' or "
+                "KeyManager.create()"
+            )
+        self._by_id = {record.key_id: record for record in self.records}
+        places = {(record.kind, record.generation) for record in self.records}
+        if len(self._by_id) != len(self.records) or len(places) != len(self.records):
+            raise KeystoreError(
+                f"the records of key {name!r} contradict each other: two of them have the same "
+                "id or the same generation; restore the keystore from a backup"
+            )
+        self.primary = data[-1]
+
+    def get(self, key_id: bytes) -> KeyRecord | None:
+        """Return the record of this id, or None."""
+        return self._by_id.get(key_id)
+
+    def latest(self, kind: KeyKind) -> KeyRecord | None:
+        """Return the record of the highest generation of a kind, or None."""
+        return max(
+            (record for record in self.records if record.kind is kind),
+            key=lambda record: record.generation,
+            default=None,
+        )
+
+    def __repr__(self) -> str:
+        """Return names and ids, no key material."""
+        return (
+            f"<Keyset {self.name!r} primary={self.primary.key_id.hex()} keys={len(self.records)}>"
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Rebuild from the records, which hold wrapped keys only."""
+        return Keyset, (self.name, self.records)

@@ -1,0 +1,1 @@
+"""Keystores: where wrapped data keys lie. One small file each, all of one shape."""

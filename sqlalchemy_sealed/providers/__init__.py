@@ -1,0 +1,1 @@
+"""KEK providers: who wraps data keys. One small file each, all of one shape."""

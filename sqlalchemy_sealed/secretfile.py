@@ -1,0 +1,105 @@
+"""
+Files that hold secrets: refuse them when others can read, replace them atomically.
+
+A file is written beside its place with mode 0600, flushed to the disk and renamed over the old
+one, so that a reader and a crash see the old content or the new one, never a part.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import tempfile
+from pathlib import Path
+
+from .errors import KeystoreError
+
+OWNER_ONLY = 0o600
+
+
+def read(path: Path, what: str) -> bytes:
+    """
+    Return the content of a secret file.
+
+    Raises:
+        KeystoreError: missing, unreadable, or group and others have any permission on it.
+    """
+    problem: str
+    try:
+        with path.open("rb") as file:
+            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+            if os.name == "posix" and mode & 0o077:
+                raise KeystoreError(
+                    f"the {what} can be used by others (mode {mode:04o}); only its owner may: "
+                    f"chmod 600 {path}",
+                    where=str(path),
+                )
+            return file.read()
+    except FileNotFoundError:
+        problem = f"there is no {what} here; make one with 'sealed init'"
+    except OSError as error:
+        problem = f"the {what} cannot be read: {error.strerror}"
+    raise KeystoreError(problem, where=str(path))
+
+
+def create(path: Path, data: bytes, what: str) -> None:
+    """
+    Write a secret file that must not exist yet.
+
+    Raises:
+        KeystoreError: it exists, or cannot be written.
+    """
+    problem: str
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, OWNER_ONLY)
+        with os.fdopen(handle, "wb") as file:
+            _write_through(file.fileno(), data)
+        _sync_directory(path.parent)
+        return
+    except FileExistsError:
+        problem = f"a {what} is already here and is not overwritten"
+    except OSError as error:
+        problem = f"the {what} cannot be written: {error.strerror}"
+    raise KeystoreError(problem, where=str(path))
+
+
+def replace(path: Path, data: bytes, what: str) -> None:
+    """
+    Write or replace a secret file atomically.
+
+    Raises:
+        KeystoreError: it cannot be written; the old content is still there.
+    """
+    problem: str
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                _write_through(file.fileno(), data)
+            Path(name).replace(path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+        _sync_directory(path.parent)
+        return
+    except OSError as error:
+        problem = f"the {what} cannot be written: {error.strerror}"
+    raise KeystoreError(problem, where=str(path))
+
+
+def _write_through(handle: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(handle, view) :]
+    os.fsync(handle)
+
+
+def _sync_directory(path: Path) -> None:
+    # A rename is on the disk only when its directory is. Windows has no such call.
+    if os.name != "posix":
+        return
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,320 @@
+"""
+`Encrypted`: the SQLAlchemy type that all sealed types are thin forms of.
+
+It seals on bind and opens on result. The processors are closures that give the driver plain
+bytes: SQLAlchemy's own LargeBinary wraps them in a driver object, which costs more than AES-GCM.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, Unpack
+
+from sqlalchemy import LargeBinary, Text, TypeDecorator, event
+from sqlalchemy.dialects import mysql
+from sqlalchemy.types import TypeEngine, to_instance
+
+from ..codecs import Codec, codec_for
+from ..context import Context
+from ..envelope import from_text, to_text
+from ..errors import (
+    NoContextError,
+    NotAnEnvelopeError,
+    NotConfiguredError,
+    OpenError,
+    OptionError,
+    SealedError,
+    ValueRefusedError,
+)
+from ..masked import MaskedStr
+from ..sealer import Sealer, get_sealer
+from .binding import Binding, attach
+from .options import Options, checked
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Dialect
+
+T = TypeVar("T")
+
+
+class Encrypted(TypeDecorator[T], Generic[T]):
+    """
+    A column whose values are sealed in the database.
+
+    Args:
+        inner: the SQLAlchemy type of the values, such as `Numeric(10, 2)`. Its lengths and
+            precisions bound the plaintext; the database stores bytes (or text).
+        options: see `Options`.
+
+    A value takes 52 bytes more than its plaintext; with `storage="text"`, 4 characters for
+    each 3 bytes of that. NULL stays NULL; the empty string is sealed.
+
+    Raises:
+        OptionError: values of *inner* cannot be sealed, or an option is wrong.
+
+    When used, errors are those of `Sealer.seal` and `Sealer.open`, and `ValueRefusedError`,
+    `DecodingError` and `NoContextError`. All of them name the column and never the value.
+    """
+
+    impl: TypeEngine[Any] | type[TypeEngine[Any]] = LargeBinary
+    cache_ok = True
+
+    def __init__(
+        self, inner: TypeEngine[T] | type[TypeEngine[T]], **options: Unpack[Options]
+    ) -> None:
+        name = type(self).__name__
+        self.inner: TypeEngine[T] = to_instance(inner)
+        self.codec: Codec[T] = codec_for(self.inner)
+        self.settings = checked(name, dict(options))
+        if self.settings.masked and self.codec.python_type is not str:
+            raise OptionError(f"{name}: only texts can be read masked")
+        self.binding = Binding(self)
+        super().__init__()
+        self.impl = Text() if self.settings.is_text else LargeBinary()
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Keep a plain subclass cacheable: SQLAlchemy looks for the flag in each class."""
+        super().__init_subclass__(**kwargs)
+        if "cache_ok" not in cls.__dict__ and "__init__" not in cls.__dict__:
+            cls.cache_ok = True
+
+    # -- what it is bound to
+
+    @property
+    def sealer(self) -> Sealer:
+        """The sealer of this type, looked up by its name."""
+        return get_sealer(self.settings.sealer)
+
+    @property
+    def label(self) -> str | None:
+        """The context label: the explicit one, else that of the column, else None."""
+        return self.settings.context or self.binding.label
+
+    @property
+    def context(self) -> Context:
+        """
+        What values of this type are bound to.
+
+        Raises:
+            NoContextError: no explicit context, and no column with a table.
+        """
+        label = self.label
+        if label is None:
+            raise NoContextError(
+                f"{type(self).__name__} is not attached to a column of a table, so its values "
+                "have nothing to be bound to; pass context='table.column' (the context of the "
+                "column that holds the values), or use that column's type"
+            )
+        return Context(label)
+
+    # -- values
+
+    def bind_processor(self, dialect: Dialect) -> Callable[[T | None], Any]:
+        """Return the function that makes envelopes of values."""
+        if type(self).process_bind_param is not Encrypted.process_bind_param:
+            return lambda value: self.process_bind_param(value, dialect)
+        return self._sealing()
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], T | None]:
+        """Return the function that opens envelopes."""
+        if type(self).process_result_value is not Encrypted.process_result_value:
+            return lambda value: self.process_result_value(value, dialect)
+        return self._opening()
+
+    def process_bind_param(self, value: T | None, dialect: Dialect) -> Any:
+        """Return the envelope of one value. A subclass may change the value first."""
+        return self._sealing()(value)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> T | None:
+        """Return the value of one envelope. A subclass may change the value afterwards."""
+        return self._opening()(value)
+
+    def _sealing(self) -> Callable[[T | None], Any]:
+        encode = self.codec.encode
+        as_text = self.settings.is_text
+        seal: Callable[[bytes], bytes] | None = None
+
+        def process(value: T | None) -> Any:
+            nonlocal seal
+            if value is None:
+                return None
+            try:
+                # Not before the first value: a sealer may be configured and a column may meet
+                # its table after the statement was compiled.
+                if seal is None:
+                    seal = self.sealer.sealing(self.context, pad=self.settings.pad)
+                data = seal(encode(value))
+            except (ValueRefusedError, NotConfiguredError) as error:
+                problem = error
+            else:
+                return to_text(data) if as_text else data
+            raise problem.at(str(self.context))
+
+        return process
+
+    def _opening(self) -> Callable[[Any], T | None]:
+        decode = self.codec.decode
+        stored_type = str if self.settings.is_text else bytes
+        masked = self.settings.masked
+        open_: Callable[[bytes], bytes] | None = None
+
+        def process(value: Any) -> T | None:
+            nonlocal open_
+            if value is None:
+                return None
+            try:
+                if open_ is None:
+                    open_ = self.sealer.opening(self.context)
+                if type(value) is not bytes or stored_type is str:
+                    value = _stored_bytes(value, stored_type)
+                opened = decode(open_(value))
+            except (OpenError, NotConfiguredError) as error:
+                problem = error
+            else:
+                return MaskedStr(opened) if masked else opened  # type: ignore[return-value]
+            raise problem.at(str(self.context))
+
+        return process
+
+    def literal_processor(self, dialect: Dialect) -> Callable[[Any], str]:
+        """
+        Return the function that renders sealed values into SQL text, as for `literal_binds`.
+
+        It does not raise: SQLAlchemy would quote the value in its own error. What cannot be
+        sealed is rendered as a call of a function that no database has.
+        """
+        bind = self.bind_processor(dialect)
+
+        def process(value: Any) -> str:
+            try:
+                return _literal(bind(value), dialect)
+            except Exception as error:  # noqa: BLE001 - see above
+                reason = str(error) if isinstance(error, SealedError) else type(error).__name__
+            return f"sqlalchemy_sealed_could_not_seal({_quoted(reason)})"
+
+        return process
+
+    # -- what SQLAlchemy asks of a type
+
+    @property
+    def python_type(self) -> type[Any]:
+        """The Python type of the values."""
+        return self.codec.python_type
+
+    @property
+    def hashable(self) -> bool:  # type: ignore[override]
+        """Whether the values can be hashed."""
+        return self.codec.hashable
+
+    def compare_values(self, x: Any, y: Any) -> bool:
+        """
+        Whether two values are the same, so that no UPDATE is needed.
+
+        Equal is not enough: Decimal 1.0 equals 1.00, and JSON true equals 1.
+        """
+        if x is y or self.codec.exact or x is None or y is None:
+            return bool(x == y) or x is y
+        try:
+            return self.codec.encode(x) == self.codec.encode(y)
+        except ValueRefusedError:
+            return False
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """Return the storage type. The plain BLOB and TEXT of MySQL end at 64 KiB."""
+        if dialect.name in ("mysql", "mariadb"):
+            if self.settings.is_text:
+                return mysql.LONGTEXT(charset="ascii", collation="ascii_bin")
+            return mysql.LONGBLOB()
+        return self.impl_instance
+
+    def with_variant(self, type_: Any, *dialect_names: str) -> Any:
+        """
+        Return this type with another sealed type for some dialects.
+
+        Raises:
+            OptionError: *type_* is not sealed; it would store plaintext there.
+        """
+        if not isinstance(to_instance(type_), Encrypted):
+            raise OptionError(
+                f"{type(self).__name__}: a variant for {', '.join(dialect_names)} must be sealed, "
+                "too"
+            )
+        return super().with_variant(type_, *dialect_names)
+
+    @property
+    def _static_cache_key(self) -> Any:
+        # The stock key leaves out what is not an __init__ argument of a public name, such as the
+        # context, and is memoized and copied: two types that differ only there would share one
+        # compiled statement, processors included. A property memoizes nothing.
+        if not type(self).__dict__.get("cache_ok"):
+            return super()._static_cache_key
+        stock: tuple[Any, ...] = _stock_cache_key(self)
+        return (*stock, self.codec, self.settings, self.label)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what is pickled: the label in place of the references to the column."""
+        state = self.__dict__.copy()
+        state["binding"] = self.binding.label
+        state.pop("comparator_factory", None)
+        state.pop("_static_cache_key", None)
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restore what was pickled."""
+        self.__dict__.update(state)
+        self.binding = Binding(self, state["binding"])
+
+    def inner_arguments(self) -> dict[str, Any]:
+        """Return the arguments before the options, by name, for `repr`."""
+        return {"inner": self.inner}
+
+    def __repr__(self) -> str:
+        """
+        Return the call that makes this type. It holds names only, never a key.
+
+        The context is that of the column, spelled out, so that a migration keeps it.
+        """
+        arguments = {k: v for k, v in self.inner_arguments().items() if v is not None}
+        arguments |= self.settings.arguments()
+        if self.label is not None:
+            arguments["context"] = self.label
+        rendered = ", ".join(f"{name}={value!r}" for name, value in arguments.items())
+        return f"{type(self).__name__}({rendered})"
+
+
+# The function behind SQLAlchemy's memoized property, without the memo.
+_stock_cache_key: Callable[[TypeEngine[Any]], tuple[Any, ...]] = vars(TypeEngine)[
+    "_static_cache_key"
+].fget
+
+event.listen(Encrypted, "after_parent_attach", attach, propagate=True)
+
+
+def _stored_bytes(value: Any, stored_type: type[Any]) -> bytes:
+    """Return the stored bytes of what a driver gave, if it is of the column's storage form."""
+    if stored_type is str and isinstance(value, str):
+        return from_text(value)
+    if stored_type is bytes and isinstance(value, bytes | bytearray | memoryview):
+        return bytes(value)
+    raise NotAnEnvelopeError(
+        f"the stored value is not an envelope: the driver returned {type(value).__name__}, the "
+        f"column is declared with {'text' if stored_type is str else 'binary'} storage"
+    )
+
+
+def _literal(stored: bytes | str | None, dialect: Dialect) -> str:
+    match stored:
+        case None:
+            return "NULL"
+        case str():
+            return f"'{stored}'"  # base64url: nothing in it needs quoting
+        case _ if dialect.name == "postgresql":
+            return f"'\\x{stored.hex()}'::bytea"
+        case _ if dialect.name == "mssql":
+            return f"0x{stored.hex()}"
+        case _:
+            return f"X'{stored.hex()}'"
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

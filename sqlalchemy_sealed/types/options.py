@@ -1,0 +1,98 @@
+"""The options that all sealed types share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from difflib import get_close_matches
+from typing import Any, Literal, TypedDict
+
+from ..errors import OptionError
+from ..padding import MAX_BLOCK, is_block
+from ..sealer import DEFAULT, Sealer
+
+STORAGES = ("binary", "text")
+
+
+class Options(TypedDict, total=False):
+    """
+    Options of a sealed type.
+
+    Attributes:
+        context: what the values are bound to. By default `table.column`, which dies with a
+            rename; an explicit label survives it. Columns of equal labels are interchangeable.
+        sealer: the name of the sealer whose keys are used, or the sealer; by default "default".
+        storage: "binary" (default) or "text", which is a third larger.
+        pad: hide the length, by padding to a multiple of this many bytes (2 to 65,536).
+        masked: texts are read as `MaskedStr`, whose repr shows nothing. For texts only.
+    """
+
+    context: str | None
+    sealer: str | Sealer
+    storage: Literal["binary", "text"]
+    pad: int | None
+    masked: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Checked options of one type: part of its cache key and of its `repr`."""
+
+    context: str | None = None
+    sealer: str = DEFAULT
+    storage: str = "binary"
+    pad: int | None = None
+    masked: bool = False
+
+    @property
+    def is_text(self) -> bool:
+        """Whether the column stores the text form."""
+        return self.storage == "text"
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the options that say something other than the default, by name."""
+        return {
+            field.name: getattr(self, field.name)
+            for field in fields(self)
+            if getattr(self, field.name) != field.default
+        }
+
+
+def checked(type_name: str, given: dict[str, Any]) -> Settings:
+    """
+    Return the options of a type.
+
+    Raises:
+        OptionError: an option that does not exist, or a value that it cannot have.
+    """
+    for name in given:
+        if name not in Options.__annotations__:
+            near = get_close_matches(name, Options.__annotations__, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise OptionError(
+                f"{type_name} has no option {name!r}{hint} (options: "
+                f"{', '.join(sorted(Options.__annotations__))})"
+            )
+    sealer = given.get("sealer", DEFAULT)
+    settings = Settings(**{**given, "sealer": getattr(sealer, "name", sealer)})
+    problem = _problem(settings)
+    if problem is not None:
+        raise OptionError(f"{type_name}: {problem}")
+    return settings
+
+
+def _problem(settings: Settings) -> str | None:
+    if not _is_text(settings.sealer):
+        return "sealer must be a name or a Sealer"
+    if settings.storage not in STORAGES:
+        return f"storage must be one of {', '.join(STORAGES)}"
+    if settings.context is not None and not _is_text(settings.context):
+        return "context must be a text that is not empty"
+    if settings.pad is not None and not is_block(settings.pad):
+        return f"pad must be a whole number of bytes from 2 to {MAX_BLOCK}"
+    if not isinstance(settings.masked, bool):
+        return "masked must be True or False"
+    return None
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and value != ""
