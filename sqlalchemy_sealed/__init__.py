@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from . import errors
 from .context import Context
+from .environment import configure_from_env
 from .errors import SealedError
 from .keymanager import KeyManager
 from .keystores.file import FileKeystore
@@ -71,6 +72,7 @@ __all__ = [
     "MemoryKeystore",
     "SealedError",
     "Sealer",
+    "configure_from_env",
     "errors",
     "get_sealer",
 ]

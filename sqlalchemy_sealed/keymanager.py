@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from .aead import random_key
-from .errors import ConfigurationError, KeystoreError
+from .errors import ConfigurationError, KeystoreConflictError, KeystoreError
 from .keys import KeyKind, KeyRecord, Keyset, key_id_of
 from .protocols import KEKProvider, Keystore
 
@@ -43,8 +43,16 @@ class KeyManager:
         if not name:
             raise ConfigurationError("a key name must not be empty")
         index = self._new(name, KeyKind.INDEX, 1)
-        self.keystore.add(index, self._new(name, KeyKind.DATA, 1, index.key_id))
-        return self.keyset(name)
+        data = self._new(name, KeyKind.DATA, 1, index.key_id)
+        try:
+            self.keystore.add(index, data)
+        except KeystoreConflictError:
+            pass
+        else:
+            return self.keyset(name)
+        raise KeystoreConflictError(
+            f"there are keys named {name!r} already; 'sealed keys rotate' makes a new primary"
+        )
 
     def rotate(self, name: str) -> Keyset:
         """

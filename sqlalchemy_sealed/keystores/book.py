@@ -29,7 +29,7 @@ class RecordBook:
             for other in records:
                 if _place(other) == _place(record) or other.key_id == record.key_id:
                     raise KeystoreConflictError(
-                        f"key {record.name!r} already has a {record.kind} key of generation "
+                        f"key {record.name!r} already has its {record.kind} key of generation "
                         f"{record.generation} or of this id: another process was first; load "
                         "the keys again",
                         key_id=record.key_id.hex(),

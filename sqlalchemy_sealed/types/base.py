@@ -33,6 +33,11 @@ from .options import Options, checked
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Dialect
+    from sqlalchemy.sql.type_api import (
+        _BindProcessorType,
+        _LiteralProcessorType,
+        _ResultProcessorType,
+    )
 
 T = TypeVar("T")
 
@@ -109,13 +114,13 @@ class Encrypted(TypeDecorator[T], Generic[T]):
 
     # -- values
 
-    def bind_processor(self, dialect: Dialect) -> Callable[[T | None], Any]:
+    def bind_processor(self, dialect: Dialect) -> _BindProcessorType[T]:
         """Return the function that makes envelopes of values."""
         if type(self).process_bind_param is not Encrypted.process_bind_param:
             return lambda value: self.process_bind_param(value, dialect)
         return self._sealing()
 
-    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], T | None]:
+    def result_processor(self, dialect: Dialect, coltype: object) -> _ResultProcessorType[T]:
         """Return the function that opens envelopes."""
         if type(self).process_result_value is not Encrypted.process_result_value:
             return lambda value: self.process_result_value(value, dialect)
@@ -129,7 +134,7 @@ class Encrypted(TypeDecorator[T], Generic[T]):
         """Return the value of one envelope. A subclass may change the value afterwards."""
         return self._opening()(value)
 
-    def _sealing(self) -> Callable[[T | None], Any]:
+    def _sealing(self) -> _BindProcessorType[T]:
         encode = self.codec.encode
         as_text = self.settings.is_text
         seal: Callable[[bytes], bytes] | None = None
@@ -152,7 +157,7 @@ class Encrypted(TypeDecorator[T], Generic[T]):
 
         return process
 
-    def _opening(self) -> Callable[[Any], T | None]:
+    def _opening(self) -> _ResultProcessorType[T]:
         decode = self.codec.decode
         stored_type = str if self.settings.is_text else bytes
         masked = self.settings.masked
@@ -176,7 +181,7 @@ class Encrypted(TypeDecorator[T], Generic[T]):
 
         return process
 
-    def literal_processor(self, dialect: Dialect) -> Callable[[Any], str]:
+    def literal_processor(self, dialect: Dialect) -> _LiteralProcessorType[T]:
         """
         Return the function that renders sealed values into SQL text, as for `literal_binds`.
 
@@ -242,7 +247,7 @@ class Encrypted(TypeDecorator[T], Generic[T]):
         return super().with_variant(type_, *dialect_names)
 
     @property
-    def _static_cache_key(self) -> Any:
+    def _static_cache_key(self) -> Any:  # pyright: ignore[reportIncompatibleVariableOverride]
         # The stock key leaves out what is not an __init__ argument of a public name, such as the
         # context, and is memoized and copied: two types that differ only there would share one
         # compiled statement, processors included. A property memoizes nothing.

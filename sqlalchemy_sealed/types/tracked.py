@@ -111,7 +111,7 @@ class TrackedList(Tracked, list[Any]):
         super().__delitem__(index)
         self.changed()
 
-    def __iadd__(self, other: Iterable[Any]) -> TrackedList:  # type: ignore[override, misc]
+    def __iadd__(self, other: Iterable[Any]) -> TrackedList:  # type: ignore[misc]
         self.extend(other)
         return self
 

@@ -1,0 +1,33 @@
+"""The `sealed` command and its subcommands."""
+
+from __future__ import annotations
+
+import click
+
+from .. import __version__
+from .demo.command import demo
+from .keys import init, keys
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Settings: SEALED_KEYSTORE, SEALED_ROOT_KEY or SEALED_ROOT_KEY_FILE. "
+    "Exit codes: 0 done, 1 an error that is explained, 2 wrong usage.",
+)
+@click.version_option(__version__, prog_name="sealed")
+def app() -> None:
+    """
+    Encrypted columns for SQLAlchemy: keys, and a demonstration.
+
+    \b
+    Start here:
+      sealed demo          see what the application sees and what the database sees
+      sealed init          make a root key and a keystore for your application
+      sealed keys list     show the keys
+      sealed keys rotate   make a new primary data key
+    """  # noqa: D301 - to click, the control character means "do not wrap"
+
+
+app.add_command(demo)
+app.add_command(init)
+app.add_command(keys)

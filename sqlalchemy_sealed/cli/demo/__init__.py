@@ -1,0 +1,1 @@
+"""`sealed demo`: a small patient registry, and what the database holds of it."""

@@ -1,0 +1,169 @@
+"""`sealed init` and `sealed keys`, as a person at a terminal uses them."""
+
+from __future__ import annotations
+
+import json
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from sqlalchemy_sealed import FileKeystore, KeyManager, LocalRootKey
+from sqlalchemy_sealed.cli.app import app
+
+
+@pytest.fixture(autouse=True)
+def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Work in an empty folder, without settings in the environment."""
+    for variable in ("SEALED_KEYSTORE", "SEALED_ROOT_KEY", "SEALED_ROOT_KEY_FILE"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def sealed(*arguments: str) -> Result:
+    """Run the command line in this process."""
+    return CliRunner().invoke(app, arguments)
+
+
+def test_init_makes_both_files_for_their_owner_only() -> None:
+    """A root key file and a keystore appear, both with mode 0600, and nothing secret is shown."""
+    result = sealed("init")
+    assert result.exit_code == 0
+    for name in ("sealed.root.key", "sealed.keys.json"):
+        assert stat.S_IMODE(Path(name).stat().st_mode) == 0o600
+    assert Path("sealed.root.key").read_text().strip() not in result.output
+    assert "configure_from_env()" in result.output
+
+
+def test_init_twice_changes_nothing() -> None:
+    """A second init is an error that says what to do, and both files stay as they were."""
+    sealed("init")
+    before = [Path(name).read_bytes() for name in ("sealed.root.key", "sealed.keys.json")]
+    result = sealed("init")
+    assert result.exit_code == 1
+    assert "sealed keys rotate" in result.stderr
+    assert before == [Path(name).read_bytes() for name in ("sealed.root.key", "sealed.keys.json")]
+
+
+def test_init_adds_another_name_to_the_keystore() -> None:
+    """With another name, init adds a keyset under the root key that is there."""
+    sealed("init")
+    result = sealed("init", "--name", "pii", "--json")
+    assert json.loads(result.output)["made_root_key"] is False
+    assert FileKeystore("sealed.keys.json").names() == ("default", "pii")
+
+
+def test_init_does_not_make_a_new_root_key_beside_an_old_keystore() -> None:
+    """A keystore whose root key is missing is not given another root key."""
+    sealed("init")
+    Path("sealed.root.key").unlink()
+    result = sealed("init", "--name", "pii")
+    assert result.exit_code == 1
+    assert "not its root key" in result.stderr
+    assert not Path("sealed.root.key").exists()
+
+
+def test_init_takes_the_root_key_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With SEALED_ROOT_KEY set, no root key file is made."""
+    text = LocalRootKey.generate()
+    monkeypatch.setenv("SEALED_ROOT_KEY", text)
+    assert sealed("init").exit_code == 0
+    assert not Path("sealed.root.key").exists()
+    manager = KeyManager(FileKeystore("sealed.keys.json"), LocalRootKey.from_text(text))
+    primary = manager.keyset("default").primary
+    assert len(manager.provider.unwrap(primary.wrapped, primary.binding)) == 32
+
+
+def test_list_needs_no_root_key() -> None:
+    """The list shows ids and the primary, and works where only the keystore is."""
+    sealed("init")
+    Path("sealed.root.key").unlink()
+    keys = json.loads(sealed("keys", "list", "--json").output)
+    table = sealed("keys", "list").output
+    assert [(key["kind"], key["primary"]) for key in keys] == [("data", True), ("index", False)]
+    assert all(key["id"] in table for key in keys)
+
+
+def test_rotate_makes_a_new_primary_and_keeps_the_old_key() -> None:
+    """After a rotation both data keys are listed, the new one as the primary."""
+    sealed("init")
+    old = json.loads(sealed("keys", "list", "--json").output)[0]
+    new = json.loads(sealed("keys", "rotate", "--json").output)
+    keys = json.loads(sealed("keys", "list", "--json").output)
+    assert [key["id"] for key in keys if key["kind"] == "data"] == [old["id"], new["id"]]
+    assert [key["id"] for key in keys if key["primary"]] == [new["id"]]
+
+
+def test_rotate_with_another_root_key_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A new primary that no application could unwrap is not made."""
+    sealed("init")
+    monkeypatch.setenv("SEALED_ROOT_KEY", LocalRootKey.generate())
+    before = Path("sealed.keys.json").read_bytes()
+    result = sealed("keys", "rotate")
+    assert result.exit_code == 1
+    assert "wrong root key" in result.stderr
+    assert Path("sealed.keys.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("keys", "list"), "sealed init"),
+        (("keys", "rotate"), "sealed init"),
+        (("keys", "list", "--keystore", "elsewhere.json"), "elsewhere.json"),
+    ],
+)
+def test_a_missing_keystore_is_explained(arguments: tuple[str, ...], message: str) -> None:
+    """Without a keystore every command says where it looked and how to make one."""
+    result = sealed(*arguments)
+    assert result.exit_code == 1
+    assert message in result.stderr
+
+
+def test_an_unknown_key_name_is_explained() -> None:
+    """A key name that does not exist is named in the message."""
+    sealed("init")
+    result = sealed("keys", "rotate", "unheard-of")
+    assert result.exit_code == 1
+    assert "'unheard-of'" in result.stderr
+
+
+def test_two_sources_of_the_root_key_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With both variables set it is not guessed which one is meant."""
+    sealed("init")
+    monkeypatch.setenv("SEALED_ROOT_KEY", LocalRootKey.generate())
+    monkeypatch.setenv("SEALED_ROOT_KEY_FILE", "sealed.root.key")
+    result = sealed("keys", "rotate")
+    assert result.exit_code == 1
+    assert "both set" in result.stderr
+
+
+def test_wrong_usage_exits_with_two() -> None:
+    """An option that does not exist is wrong usage, not an error of ours."""
+    assert sealed("init", "--nmae", "x").exit_code == 2
+
+
+def test_the_missing_extra_is_named() -> None:
+    """Without click, the command says which extra it needs and how to install it."""
+    program = (
+        "import sys; sys.modules['click'] = None\nfrom sqlalchemy_sealed.cli import main; main()"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 1
+    assert "pip install 'sqlalchemy-sealed[cli]'" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments", [(), ("init",), ("keys",), ("keys", "list"), ("keys", "rotate"), ("demo",)]
+)
+def test_every_command_explains_itself(arguments: tuple[str, ...]) -> None:
+    """--help works everywhere and says more than the usage line."""
+    result = sealed(*arguments, "--help")
+    assert result.exit_code == 0
+    assert len(result.output.splitlines()) > 5
