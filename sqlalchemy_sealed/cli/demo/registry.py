@@ -66,6 +66,7 @@ def connect(url: str) -> Engine:
     else:
         if not exists:
             return engine
+        engine.dispose()
         problem = ConfigurationError(
             f"there is a table {TABLE} already; drop it if it is from an earlier run with --keep",
             where=parsed.render_as_string(),
