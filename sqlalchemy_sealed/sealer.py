@@ -226,9 +226,12 @@ class Sealer:
                 except (KeyError, ValueError, InvalidTag, DecodingError):
                     pass  # Not opened: go the long way, which says why.
             plaintext, cache, head = self._open(data, context, bound)
-            if current[0] is not cache:
-                current = (cache, {})
-            current[1][data[:HEADER_SIZE]] = head
+            known, heads = current
+            if known is not cache:
+                heads = {}
+                current = (cache, heads)
+            # Into the dict of the cache that opened it, also if another thread was faster.
+            heads[data[:HEADER_SIZE]] = head
             return plaintext
 
         return open_
