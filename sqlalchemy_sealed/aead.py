@@ -120,7 +120,8 @@ class Xaes:
             AuthenticationError: ciphertext, tag, nonce, associated data or key differ.
         """
         try:
-            return self._openers[nonce[:12]](nonce[12:], sealed, aad)
+            if len(nonce) == NONCE_SIZE:
+                return self._openers[nonce[:12]](nonce[12:], sealed, aad)
         except InvalidTag:
             pass
         raise AuthenticationError(

@@ -41,7 +41,7 @@ def codec_for(inner: sa.TypeEngine[Any]) -> Codec[Any]:  # noqa: C901, PLR0912 -
     Raises:
         OptionError: values of this type cannot be sealed.
     """
-    # Subclasses first: Enum is a String, Float is a Numeric.
+    # Subclasses first: Enum is a String, Float was a Numeric until SQLAlchemy 2.1.
     match inner:
         case sa.Enum():
             if inner.enum_class is None:
@@ -57,10 +57,12 @@ def codec_for(inner: sa.TypeEngine[Any]) -> Codec[Any]:  # noqa: C901, PLR0912 -
             return BooleanCodec()
         case sa.Integer():
             return IntegerCodec()
+        case sa.Float() if inner.asdecimal:
+            return DecimalCodec()  # Its precision counts bits, not digits.
+        case sa.Float():
+            return FloatCodec()
         case sa.Numeric() if not inner.asdecimal:
             return FloatCodec()
-        case sa.Float():
-            return DecimalCodec()  # Its precision counts bits, not digits.
         case sa.Numeric():
             return DecimalCodec(inner.precision, inner.scale)
         case sa.DateTime():

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Generic, NoReturn, TypeVar
 
-from ..errors import DecodingError, ValueRefusedError
+from ..errors import DecodingError, OptionError, ValueRefusedError
 
 T = TypeVar("T")
 
@@ -73,11 +73,22 @@ class TextFormCodec(Codec[T]):
         """Return the value; a text that `encode` would not write is refused."""
         try:
             value = self.parse(data.decode("ascii"))
-            if self.form(value).encode("ascii") == data:
+            if self.encode(value) == data:
                 return value
-        except (ValueError, ArithmeticError):
+        except (ValueError, ArithmeticError, ValueRefusedError):
             pass
         not_decoded(self.what)
+
+
+def check_size(what: str, size: object, least: int = 1) -> None:
+    """
+    Check an argument of a codec: a whole number, or None.
+
+    Raises:
+        OptionError: it is something else, or less than *least*.
+    """
+    if size is not None and (type(size) is not int or size < least):
+        raise OptionError(f"{what} must be a whole number of at least {least}")
 
 
 def refuse_type(expected: str, value: object) -> NoReturn:

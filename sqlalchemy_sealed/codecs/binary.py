@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from ..errors import ValueRefusedError
-from .base import Codec, not_decoded, refuse_type
+from .base import Codec, check_size, not_decoded, refuse_type
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +23,10 @@ class BytesCodec(Codec[bytes]):
 
     python_type = bytes
     exact = True
+
+    def __post_init__(self) -> None:
+        """Refuse a length that is none."""
+        check_size("length", self.length)
 
     def encode(self, value: bytes) -> bytes:
         """Return the bytes; `bytearray` and `memoryview` are taken, `str` is not."""
@@ -49,8 +53,12 @@ class UuidCodec(Codec[Any]):
 
     as_uuid: bool = True
 
-    python_type = UUID
     exact = True
+
+    @property
+    def python_type(self) -> type[Any]:  # type: ignore[override]
+        """`uuid.UUID`, or `str`."""
+        return UUID if self.as_uuid else str
 
     def encode(self, value: Any) -> bytes:
         """Return the 16 bytes."""

@@ -28,7 +28,7 @@ class JSONCodec(Codec[Any]):
         """Return the compact text in UTF-8."""
         if value is JSON.NULL:
             return b"null"
-        _check_keys(value)
+        _check_containers(value)
         problem = "not JSON"
         try:
             return json.dumps(
@@ -52,23 +52,40 @@ class JSONCodec(Codec[Any]):
         not_decoded("JSON")
 
 
-def _check_keys(value: Any) -> None:
-    """Refuse keys that are not text: json.dumps would turn 1 and True into "1" and "true"."""
-    pending = [value]
-    seen = 0
-    while pending:
-        item = pending.pop()
-        seen += 1
-        if isinstance(item, dict):
-            for key, inner in item.items():
-                if not isinstance(key, str):
-                    refuse_type("str as the key of every JSON object", key)
-                if isinstance(inner, dict | list | tuple):
-                    pending.append(inner)
-        elif isinstance(item, list | tuple):
-            pending += [inner for inner in item if isinstance(inner, dict | list | tuple)]
-        if seen > _MAX_CONTAINERS:
-            raise ValueRefusedError("not JSON: it contains itself, or is too deep")
+def _check_containers(value: Any) -> None:
+    """
+    Refuse what json.dumps would take and change, and what could not be read back.
+
+    It turns the keys 1 and True into "1" and "true", and JSON.NULL, which is a number in Python,
+    into that number. Level by level, so that a cycle ends at the limit.
+    """
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        inner: list[Any] = []
+        for item in level:
+            if isinstance(item, dict):
+                for key in item:
+                    if not isinstance(key, str):
+                        refuse_type("str as the key of every JSON object", key)
+                inner += item.values()
+            elif isinstance(item, list | tuple):
+                inner += item
+        if any(item is JSON.NULL for item in inner):
+            raise ValueRefusedError(
+                "not JSON: it has a value of another Python type; inside of a document, the JSON "
+                "null is None"
+            )
+        level = [item for item in inner if isinstance(item, dict | list | tuple)]
+        if not level:
+            return
+        if len(level) > MAX_CONTAINERS:
+            break
+    raise ValueRefusedError(
+        f"not JSON: it contains itself, or is nested deeper than {MAX_DEPTH} levels"
+    )
 
 
-_MAX_CONTAINERS = 1_000_000
+MAX_DEPTH = 100
+"""How deep a document may be nested: reading must not depend on how deep the caller's stack is."""
+MAX_CONTAINERS = 1_000_000
+"""How many objects and arrays a document may have on one level."""

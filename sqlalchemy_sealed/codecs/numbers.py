@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 
-from ..errors import ValueRefusedError
-from .base import TextFormCodec, refuse_type
+from ..errors import OptionError, ValueRefusedError
+from .base import TextFormCodec, check_size, refuse_type
 
 MAX_DIGITS = 4300
 """Most decimal digits of an integer: Python's own default limit for converting them."""
@@ -114,6 +114,13 @@ class DecimalCodec(TextFormCodec[Decimal]):
 
     python_type = Decimal
     what = "a decimal number"
+
+    def __post_init__(self) -> None:
+        """Refuse sizes that no number fits."""
+        check_size("precision", self.precision)
+        check_size("scale", self.scale, least=0)
+        if self.scale is not None and self.precision is not None and self.scale > self.precision:
+            raise OptionError("scale must not be more than precision")
 
     def check(self, value: Decimal) -> Decimal:
         """Take a `Decimal`, and an `int`; a `float` is refused, since it is rarely exact."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..errors import ValueRefusedError
-from .base import Codec, not_decoded, refuse_type
+from .base import Codec, check_size, not_decoded, refuse_type
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +21,10 @@ class TextCodec(Codec[str]):
 
     python_type = str
     exact = True
+
+    def __post_init__(self) -> None:
+        """Refuse a length that is none."""
+        check_size("length", self.length)
 
     def encode(self, value: str) -> bytes:
         """Return UTF-8; lone surrogates, which have none, are refused."""

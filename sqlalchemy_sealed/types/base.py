@@ -80,8 +80,9 @@ class Encrypted(TypeDecorator[T], Generic[T]):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Keep a plain subclass cacheable: SQLAlchemy looks for the flag in each class."""
         super().__init_subclass__(**kwargs)
-        if "cache_ok" not in cls.__dict__ and "__init__" not in cls.__dict__:
-            cls.cache_ok = True
+        base = cls.__mro__[1].__dict__
+        if "cache_ok" in base and not {"cache_ok", "__init__"} & cls.__dict__.keys():
+            cls.cache_ok = base["cache_ok"]
 
     # -- what it is bound to
 
@@ -269,6 +270,10 @@ class Encrypted(TypeDecorator[T], Generic[T]):
         self.__dict__.update(state)
         self.binding = Binding(self, state["binding"])
 
+    def option_arguments(self) -> dict[str, Any]:
+        """Return the options that are not the default, by name, for `repr`."""
+        return self.settings.arguments()
+
     def inner_arguments(self) -> dict[str, Any]:
         """Return the arguments before the options, by name, for `repr`."""
         return {"inner": self.inner}
@@ -280,7 +285,7 @@ class Encrypted(TypeDecorator[T], Generic[T]):
         The context is that of the column, spelled out, so that a migration keeps it.
         """
         arguments = {k: v for k, v in self.inner_arguments().items() if v is not None}
-        arguments |= self.settings.arguments()
+        arguments |= self.option_arguments()
         if self.label is not None:
             arguments["context"] = self.label
         rendered = ", ".join(f"{name}={value!r}" for name, value in arguments.items())

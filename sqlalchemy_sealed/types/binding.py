@@ -13,6 +13,7 @@ import weakref
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Column, Table, event
+from sqlalchemy.util import immutabledict
 
 from ..errors import ConfigurationError
 
@@ -23,10 +24,12 @@ if TYPE_CHECKING:
 class Binding:
     """The label of the column that owns a type, once it is known."""
 
-    __slots__ = ("__weakref__", "_column", "_owner", "label")
+    __slots__ = ("__weakref__", "_column", "_owner", "is_inside", "label")
 
     def __init__(self, owner: Encrypted[Any], label: str | None = None) -> None:
         self.label = label
+        self.is_inside = False
+        """Whether the type stands inside of another type, where it cannot be replaced."""
         self._owner = weakref.ref(owner)
         self._column: weakref.ref[Column[Any]] | None = None
 
@@ -48,29 +51,40 @@ class Binding:
             event.listen(column, "after_parent_attach", self._take_label)
 
     def _take_label(self, column: Any, table: Any) -> None:
-        if isinstance(table, Table):
-            # No schema: it differs between environments and with schema_translate_map.
-            self.label = f"{table.name}.{column.name}"
+        if not isinstance(table, Table):
+            return
+        # No schema: it differs between environments and with schema_translate_map.
+        label = f"{table.name}.{column.name}"
+        if self.label not in (None, label) and self.is_inside:
+            raise ConfigurationError(
+                f"one sealed type inside another type is shared by {self.label} and {label}; give "
+                "each column its own, or an explicit context="
+            )
+        self.label = label
 
 
 def attach(type_: Encrypted[Any], column: Any) -> None:
     """
     Bind a type to the column that it was just attached to. An event listener.
 
-    Raises:
-        ConfigurationError: one type instance was given to two columns inside of another type,
-            where it cannot be replaced by a copy.
+    One instance that is given to two columns is replaced by a copy at the second. Inside of
+    another type that is not possible: there it may serve columns of one label only.
     """
     if not isinstance(column, Column) or type_.settings.context is not None:
         return
     if not type_.binding.belongs_to(type_):
-        type_.binding = Binding(type_)
+        _make_own(type_)
     elif type_.binding.is_taken_by_other(column):
-        if column.type is not type_:
-            raise ConfigurationError(
-                "one sealed type inside another type is shared by two columns; give each column "
-                "its own, or an explicit context="
-            )
-        column.type = type_ = type_.copy()
-        type_.binding = Binding(type_)
+        if column.type is type_:
+            column.type = type_ = type_.copy()
+            _make_own(type_)
+        else:
+            type_.binding.is_inside = True
     type_.binding.bind(column)
+
+
+def _make_own(type_: Encrypted[Any]) -> None:
+    """Give a copied type what it must not share with its original: binding and variants."""
+    type_.binding = Binding(type_)
+    variants = {name: variant.copy() for name, variant in type_._variant_mapping.items()}
+    type_._variant_mapping = immutabledict(variants)

@@ -243,6 +243,10 @@ class EncryptedEnum(Encrypted[E]):
         """Return nothing; the names are rendered without one."""
         return {}
 
+    def option_arguments(self) -> dict[str, Any]:
+        """Return the options, the padding in any case: its default is that of the names."""
+        return {"pad": self.settings.pad} | super().option_arguments()
+
     def __repr__(self) -> str:
         """Return the call that makes this type, by the names of the enumeration."""
         names: Sequence[str] = self.codec.names if isinstance(self.codec, EnumCodec) else ()

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from sqlalchemy import event
-from sqlalchemy.orm import Mapper, QueryableAttribute
+from sqlalchemy.orm import InstanceState, Mapper, QueryableAttribute
 
 from ..masked import MaskedStr
 from .base import Encrypted
@@ -27,11 +27,19 @@ def configure_mapper(mapper: Mapper[Any], class_: type[Any]) -> None:
 
 
 def _mask(attribute: QueryableAttribute[Any]) -> None:
+    key = attribute.key
+
     def on_set(_instance: Any, value: Any, _old: Any, _initiator: Any) -> Any:
         return MaskedStr(value) if type(value) is str else value
 
+    def on_flush(state: InstanceState[Any], _context: Any, _names: Any) -> None:
+        # A default comes in without being set.
+        if type(state.dict.get(key)) is str:
+            state.dict[key] = MaskedStr(state.dict[key])
+
     listen = cast("Callable[..., None]", event.listen)
     listen(attribute, "set", on_set, retval=True, propagate=True)
+    listen(attribute.class_, "refresh_flush", on_flush, raw=True, propagate=True)
 
 
 event.listen(Mapper, "mapper_configured", configure_mapper)

@@ -2,19 +2,23 @@
 Dicts and lists that tell the ORM when they change, at any depth.
 
 `sqlalchemy.ext.mutable` sees changes of the outermost object only, and cannot hold a JSON text
-or number beside objects. These are plain `dict` and `list` otherwise: equal to them, pickled and
-deep-copied as them.
+or number beside objects. These are plain `dict` and `list` otherwise: equal to them, and copied
+as them.
 """
 
 from __future__ import annotations
 
+import copy
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, SupportsIndex, TypeAlias, cast
 
 from sqlalchemy import event
 from sqlalchemy.orm import InstanceState, QueryableAttribute
 from sqlalchemy.orm.attributes import flag_modified
+
+from ..codecs.json import MAX_DEPTH
+from ..errors import ValueRefusedError
 
 _State: TypeAlias = InstanceState[Any]
 
@@ -27,25 +31,55 @@ class Tracked:
 
     def changed(self) -> None:
         """Mark the mapped attributes that hold this object, or an object around it."""
-        outer = self._outer() if self._outer is not None else None
-        if outer is not None:
-            outer.changed()
-        for state, key in list(self._owners.items()):
-            instance = state.obj()
-            if instance is not None:
-                flag_modified(instance, key)
+        document: Tracked | None = self
+        while document is not None:
+            for state, key in list(document._owners.items()):
+                instance = state.obj()
+                if instance is not None:
+                    flag_modified(instance, key)
+            document = document._outer() if document._outer is not None else None
 
     def _adopt(self, value: Any) -> Any:
         return tracked(value, self)
+
+    def _hang(self, outer: Tracked | None) -> None:
+        self._owners = weakref.WeakKeyDictionary()
+        self._outer = None if outer is None else weakref.ref(outer)
+
+    @property
+    def _is_free(self) -> bool:
+        """Whether it hangs nowhere, as after it was unpickled."""
+        return not self._owners and (self._outer is None or self._outer() is None)
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> tuple[Any, ...]:
+        """Pickle as itself: only so can a row that was pickled go on to see changes."""
+        return type(self), (self._content(),)
+
+    def __copy__(self) -> Any:
+        return self._content()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        return copy.deepcopy(self._content(), memo)
+
+    def _content(self) -> Any:
+        raise NotImplementedError  # pragma: no cover
 
 
 class TrackedDict(Tracked, dict[str, Any]):
     """A dict that reports changes."""
 
-    def __init__(self, value: Iterable[tuple[str, Any]] = (), outer: Tracked | None = None) -> None:
-        self._owners = weakref.WeakKeyDictionary()
-        self._outer = None if outer is None else weakref.ref(outer)
-        super().__init__((key, tracked(item, self)) for key, item in value)
+    def __init__(
+        self,
+        value: Mapping[str, Any] | Iterable[tuple[str, Any]] = (),
+        outer: Tracked | None = None,
+        depth: int = 0,
+    ) -> None:
+        self._hang(outer)
+        items = dict(value).items()
+        super().__init__({key: tracked(item, self, depth + 1) for key, item in items})
+
+    def _content(self) -> dict[str, Any]:
+        return dict(self)
 
     def __setitem__(self, key: str, value: Any) -> None:
         super().__setitem__(key, self._adopt(value))
@@ -90,17 +124,18 @@ class TrackedDict(Tracked, dict[str, Any]):
     def __hash__(self) -> int:  # type: ignore[override]
         return id(self)
 
-    def __reduce_ex__(self, protocol: SupportsIndex) -> tuple[Any, ...]:
-        return dict, (list(self.items()),)
-
 
 class TrackedList(Tracked, list[Any]):
     """A list that reports changes."""
 
-    def __init__(self, value: Iterable[Any] = (), outer: Tracked | None = None) -> None:
-        self._owners = weakref.WeakKeyDictionary()
-        self._outer = None if outer is None else weakref.ref(outer)
-        super().__init__(tracked(item, self) for item in value)
+    def __init__(
+        self, value: Iterable[Any] = (), outer: Tracked | None = None, depth: int = 0
+    ) -> None:
+        self._hang(outer)
+        super().__init__([tracked(item, self, depth + 1) for item in value])
+
+    def _content(self) -> list[Any]:
+        return list(self)
 
     def __setitem__(self, index: Any, value: Any) -> None:
         many = isinstance(index, slice)
@@ -152,8 +187,10 @@ class TrackedList(Tracked, list[Any]):
 
     def sort(self, **kwargs: Any) -> None:
         """As `list.sort`."""
-        super().sort(**kwargs)
-        self.changed()
+        try:
+            super().sort(**kwargs)
+        finally:
+            self.changed()  # A comparison that raises leaves another order.
 
     def reverse(self) -> None:
         """As `list.reverse`."""
@@ -163,20 +200,28 @@ class TrackedList(Tracked, list[Any]):
     def __hash__(self) -> int:  # type: ignore[override]
         return id(self)
 
-    def __reduce_ex__(self, protocol: SupportsIndex) -> tuple[Any, ...]:
-        return list, (list(self),)
+
+def tracked(value: Any, outer: Tracked | None = None, depth: int = 0) -> Any:
+    """
+    Return *value* as a tracked dict or list, or as it is if it is neither.
+
+    Raises:
+        ValueRefusedError: it contains itself, or is nested too deep to be stored.
+    """
+    if isinstance(value, Tracked) and value._is_free:
+        value._hang(outer)
+        return value
+    if not isinstance(value, dict | list | tuple):
+        return value
+    if depth >= MAX_DEPTH:
+        raise ValueRefusedError(
+            f"not JSON: it contains itself, or is nested deeper than {MAX_DEPTH} levels"
+        )
+    kind = TrackedDict if isinstance(value, dict) else TrackedList
+    return kind(cast("Any", value), outer, depth)
 
 
-def tracked(value: Any, outer: Tracked | None = None) -> Any:
-    """Return *value* as a tracked dict or list, or as it is if it is neither."""
-    if isinstance(value, dict):
-        return TrackedDict(value.items(), outer)
-    if isinstance(value, list | tuple):
-        return TrackedList(value, outer)
-    return value
-
-
-def track(attribute: QueryableAttribute[Any]) -> None:
+def track(attribute: QueryableAttribute[Any]) -> None:  # noqa: C901 - one listener an event
     """Make a mapped attribute hold tracked values, however they come to it."""
     key = attribute.key
 
@@ -185,6 +230,16 @@ def track(attribute: QueryableAttribute[Any]) -> None:
         if isinstance(wrapped, Tracked):
             wrapped._owners[state] = key
         return wrapped
+
+    def on_pickle(state: _State, pickled: dict[str, Any]) -> None:
+        # The values of the row come after its state: the state brings its own reference along.
+        if isinstance(state.dict.get(key), Tracked):
+            pickled.setdefault("sqlalchemy_sealed.tracked", {})[key] = state.dict[key]
+
+    def on_unpickle(state: _State, pickled: dict[str, Any]) -> None:
+        document = pickled.get("sqlalchemy_sealed.tracked", {}).get(key)
+        if document is not None:
+            document._owners[state] = key
 
     def on_load(state: _State, *_: Any) -> None:
         if key in state.dict:
@@ -205,5 +260,6 @@ def track(attribute: QueryableAttribute[Any]) -> None:
     listen(attribute.class_, "load", on_load, raw=True, propagate=True)
     listen(attribute.class_, "refresh", on_refresh, raw=True, propagate=True)
     listen(attribute.class_, "refresh_flush", on_refresh, raw=True, propagate=True)
-    listen(attribute.class_, "unpickle", on_load, raw=True, propagate=True)
+    listen(attribute.class_, "pickle", on_pickle, raw=True, propagate=True)
+    listen(attribute.class_, "unpickle", on_unpickle, raw=True, propagate=True)
     listen(attribute, "set", on_set, raw=True, retval=True, propagate=True)

@@ -1,0 +1,1 @@
+"""PostgreSQL servers that the tests start, use and throw away."""

@@ -1,0 +1,152 @@
+"""Imports go one way: each layer can be read, tested and audited without the ones above it."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("sqlalchemy_sealed", "alembic_ext")
+
+# A module imports from the rows above its own, and from nothing else of ours. A new module needs
+# a place here. `.` stands for sqlalchemy_sealed.
+ROWS = """
+.errors
+.envelope .context .masked
+.aead .padding .secretfile
+.keys
+.protocols
+.providers .keystores .keystores.book
+.providers.local .keystores.file .keystores.memory
+.keymanager .keycache
+.sealer
+.environment
+.codecs.base
+.codecs.binary .codecs.enum .codecs.json .codecs.numbers .codecs.temporal .codecs.text
+.codecs
+.leaks
+.types.binding .types.options .types.tracked
+.types.base
+.types.catalog .types.json
+.types.orm
+.types
+sqlalchemy_sealed
+.cli.output .cli.demo .cli.demo.model .cli.demo.records
+.cli.demo.registry .cli.keys
+.cli.demo.command
+.cli.app
+.cli
+alembic_ext
+"""
+HEIGHT = {
+    f"sqlalchemy_sealed{name}" if name.startswith(".") else name: height
+    for height, row in enumerate(ROWS.split("\n"))
+    for name in row.split()
+}
+
+NOT_ON_IMPORT = {
+    "aiosqlite", "alembic", "alembic_ext", "boto3", "botocore", "click", "hvac", "psycopg",
+    "pydantic", "pytest", "requests", "rich", "sqlmodel", "tink",
+}  # fmt: skip
+
+
+FILES = {
+    ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): file
+    for package in PACKAGES
+    for file in (ROOT / package).rglob("*.py")
+}
+SOURCES = {name: ast.parse(file.read_text()) for name, file in FILES.items()}
+
+
+def imports(name: str, tree: ast.AST) -> Iterator[str]:
+    """Yield what a module imports: modules, and names of modules. Not what is for types only."""
+    for node in ast.iter_child_nodes(tree):
+        match node:
+            case ast.If(test=ast.Name(id="TYPE_CHECKING")):
+                continue
+            case ast.Import():
+                yield from (alias.name for alias in node.names)
+            case ast.ImportFrom():
+                origin = ".".join(filter(None, [_start(name, node.level), node.module]))
+                yield from (f"{origin}.{alias.name}" for alias in node.names)
+        yield from imports(name, node)
+
+
+def _start(name: str, level: int) -> str:
+    """Return the package that a relative import starts from, or nothing if it is absolute."""
+    if level == 0:
+        return ""
+    package = name if FILES[name].name == "__init__.py" else name.rpartition(".")[0]
+    return package.rsplit(".", level - 1)[0]
+
+
+def module_of(imported: str) -> str | None:
+    """Return the module of ours that an import reads, if it is one of ours."""
+    if imported.partition(".")[0] not in PACKAGES:
+        return None
+    return imported if imported in SOURCES else imported.rpartition(".")[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "expected"),
+    [
+        ("sqlalchemy_sealed.types.base", "from ..codecs import Codec", "sqlalchemy_sealed.codecs"),
+        ("sqlalchemy_sealed.types", "from .base import Encrypted", "sqlalchemy_sealed.types.base"),
+        ("sqlalchemy_sealed.types", "from .. import leaks", "sqlalchemy_sealed.leaks"),
+        ("sqlalchemy_sealed", "from . import errors", "sqlalchemy_sealed.errors"),
+        ("sqlalchemy_sealed.keys", "import alembic_ext", "alembic_ext"),
+        ("sqlalchemy_sealed.keys", "def f():\n from . import sealer", "sqlalchemy_sealed.sealer"),
+    ],
+)
+def test_an_import_is_seen_however_it_is_written(name: str, source: str, expected: str) -> None:
+    """The walk over the sources finds relative, absolute and local imports."""
+    assert [module_of(each) for each in imports(name, ast.parse(source))] == [expected]
+
+
+def test_every_module_has_a_place_in_the_table() -> None:
+    """A new module is put into a row, and the row of a module that is gone is cleaned."""
+    assert set(SOURCES) == set(HEIGHT)
+
+
+@pytest.mark.parametrize("name", sorted(SOURCES))
+def test_a_module_imports_only_from_the_rows_above_it(name: str) -> None:
+    """No module imports a neighbour or a layer that is built on it."""
+    ours = {module for each in imports(name, SOURCES[name]) if (module := module_of(each))}
+    assert {module for module in ours if HEIGHT[module] >= HEIGHT[name]} == set()
+
+
+def test_one_file_touches_the_cipher() -> None:
+    """Only aead.py imports cryptography, so an auditor has one file to read."""
+    users = {
+        name
+        for name, tree in SOURCES.items()
+        if any(each.partition(".")[0] == "cryptography" for each in imports(name, tree))
+    }
+    assert users == {"sqlalchemy_sealed.aead"}
+
+
+def test_the_library_does_without_the_migrations() -> None:
+    """The package sqlalchemy_sealed imports neither Alembic nor alembic_ext."""
+    users = {
+        name
+        for name, tree in SOURCES.items()
+        for each in imports(name, tree)
+        if name.startswith("sqlalchemy_sealed")
+        and each.partition(".")[0] in ("alembic", "alembic_ext")
+    }
+    assert users == set()
+
+
+def test_importing_the_library_imports_no_extra() -> None:
+    """An application pays for the extras that it uses, and for no driver of another database."""
+    program = "import sys, sqlalchemy_sealed; print(*sys.modules)"
+    command = [sys.executable, "-c", program]
+    loaded = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stdout
+    top_level = {module.partition(".")[0] for module in loaded.split()}
+    assert "sqlalchemy_sealed" in top_level
+    assert top_level & NOT_ON_IMPORT == set()
