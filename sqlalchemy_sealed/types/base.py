@@ -319,7 +319,7 @@ def _literal(stored: bytes | str | None, dialect: Dialect) -> str:
         case str():
             return f"'{stored}'"  # base64url: nothing in it needs quoting
         case _ if dialect.name == "postgresql":
-            return f"'\\x{stored.hex()}'::bytea"
+            return f"decode('{stored.hex()}', 'hex')"  # no backslash: how it is read is a setting
         case _ if dialect.name == "mssql":
             return f"0x{stored.hex()}"
         case _:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import weakref
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Column, Table, event
+from sqlalchemy import Column, Table, TypeDecorator, event
 from sqlalchemy.util import immutabledict
 
 from ..errors import ConfigurationError
@@ -24,12 +24,10 @@ if TYPE_CHECKING:
 class Binding:
     """The label of the column that owns a type, once it is known."""
 
-    __slots__ = ("__weakref__", "_column", "_owner", "is_inside", "label")
+    __slots__ = ("__weakref__", "_column", "_owner", "label")
 
     def __init__(self, owner: Encrypted[Any], label: str | None = None) -> None:
         self.label = label
-        self.is_inside = False
-        """Whether the type stands inside of another type, where it cannot be replaced."""
         self._owner = weakref.ref(owner)
         self._column: weakref.ref[Column[Any]] | None = None
 
@@ -51,36 +49,46 @@ class Binding:
             event.listen(column, "after_parent_attach", self._take_label)
 
     def _take_label(self, column: Any, table: Any) -> None:
-        if not isinstance(table, Table):
-            return
-        # No schema: it differs between environments and with schema_translate_map.
-        label = f"{table.name}.{column.name}"
-        if self.label not in (None, label) and self.is_inside:
-            raise ConfigurationError(
-                f"one sealed type inside another type is shared by {self.label} and {label}; give "
-                "each column its own, or an explicit context="
-            )
-        self.label = label
+        if isinstance(table, Table):
+            # No schema: it differs between environments and with schema_translate_map.
+            self.label = f"{table.name}.{column.name}"
 
 
 def attach(type_: Encrypted[Any], column: Any) -> None:
     """
     Bind a type to the column that it was just attached to. An event listener.
 
-    One instance that is given to two columns is replaced by a copy at the second. Inside of
-    another type that is not possible: there it may serve columns of one label only.
+    One instance that is given to two columns is replaced by a copy at the second.
+
+    Raises:
+        ConfigurationError: that is not possible, since it stands inside of a type that does not
+            say where, such as an ARRAY.
     """
     if not isinstance(column, Column) or type_.settings.context is not None:
         return
     if not type_.binding.belongs_to(type_):
         _make_own(type_)
     elif type_.binding.is_taken_by_other(column):
-        if column.type is type_:
-            column.type = type_ = type_.copy()
-            _make_own(type_)
-        else:
-            type_.binding.is_inside = True
+        type_ = _replaced(type_, column)
     type_.binding.bind(column)
+
+
+def _replaced(type_: Encrypted[Any], column: Column[Any]) -> Encrypted[Any]:
+    """Put a copy of the type into the column, and return it."""
+    own = type_.copy()
+    _make_own(own)
+    outer: Any = column.type
+    if outer is type_:
+        column.type = own
+    elif isinstance(outer, TypeDecorator) and outer.impl_instance is type_:
+        column.type = outer = outer.copy()
+        outer.impl = outer.impl_instance = own
+    else:
+        raise ConfigurationError(
+            "one sealed type inside another type is shared by two columns; give each column its "
+            "own, or an explicit context="
+        )
+    return own
 
 
 def _make_own(type_: Encrypted[Any]) -> None:
