@@ -70,6 +70,11 @@ class FileKeystore:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
+        if not self.path.parent.is_dir():
+            # The lock would make it; a mistaken path should not.
+            raise KeystoreError(
+                "the directory of the keystore does not exist", where=str(self.path)
+            )
         lock = FileLock(f"{self.path}.lock", timeout=LOCK_SECONDS, mode=secretfile.OWNER_ONLY)
         try:
             lock.acquire()

@@ -1,0 +1,180 @@
+"""The keystore file: safe against others, against damage, against two writers and a kill."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from keystore_suite import KeystoreSuite, record
+
+from sqlalchemy_sealed import FileKeystore, KeyManager, LocalRootKey
+from sqlalchemy_sealed.errors import KeystoreConflictError, KeystoreError
+from sqlalchemy_sealed.keystores import file as file_module
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> FileKeystore:
+    """Return a keystore whose file exists and is empty of records."""
+    keystore = FileKeystore(tmp_path / "sealed.keys.json")
+    keystore.add()
+    return keystore
+
+
+@pytest.fixture
+def root_key(tmp_path: Path) -> Path:
+    """Return the path of a new root key file."""
+    path = tmp_path / "sealed.root.key"
+    path.touch(mode=0o600)
+    path.write_text(LocalRootKey.generate())
+    return path
+
+
+class TestFileKeystore(KeystoreSuite):
+    """It does what every keystore does."""
+
+
+def test_the_file_is_for_its_owner_only(store: FileKeystore) -> None:
+    """The file is made, and made again at every change, with mode 0600."""
+    store.add(record())
+    assert stat.S_IMODE(store.path.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o620, 0o777])
+def test_a_file_that_others_can_use_is_refused(store: FileKeystore, mode: int) -> None:
+    """Any permission of group or others is an error that says how to mend it."""
+    store.path.chmod(mode)
+    with pytest.raises(KeystoreError, match=f"chmod 600 {store.path}"):
+        store.load("default")
+
+
+def test_a_missing_file_is_explained(tmp_path: Path) -> None:
+    """The path and the command that makes one are in the message."""
+    with pytest.raises(KeystoreError, match=r"absent\.json: .*sealed init"):
+        FileKeystore(tmp_path / "absent.json").load("default")
+
+
+def test_a_missing_directory_is_explained(tmp_path: Path) -> None:
+    """A keystore is not made in a directory that does not exist."""
+    with pytest.raises(KeystoreError, match="directory of the keystore does not exist"):
+        FileKeystore(tmp_path / "absent" / "keys.json").add(record())
+
+
+def test_a_cut_off_file_is_refused_at_every_length(store: FileKeystore) -> None:
+    """No beginning of the file is taken for the whole."""
+    store.add(record(), record(generation=2))
+    data = store.path.read_bytes()
+    for length in range(len(data) - 1):
+        store.path.write_bytes(data[:length])
+        with pytest.raises(KeystoreError, match="damaged"):
+            store.load("default")
+
+
+values = st.none() | st.booleans() | st.integers() | st.text() | st.lists(st.integers())
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(field=st.sampled_from(sorted(file_module._fields(record()))), value=values)
+def test_a_changed_field_is_refused_or_is_what_it_says(
+    field: str, value: Any, store: FileKeystore
+) -> None:
+    """A field of another type or form is damage; nothing is read as something it is not."""
+    fields = file_module._fields(record())
+    document = {"format": file_module.FORMAT, "keys": [fields | {field: value}]}
+    store.path.write_text(json.dumps(document))
+    try:
+        loaded = [r for name in store.names() for r in store.load(name)]
+    except KeystoreError:
+        return
+    assert [file_module._fields(r) for r in loaded] == document["keys"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "null", '{"format": "other", "keys": []}', '{"keys": []}', "\x00", "{"],
+)
+def test_another_file_is_not_a_keystore(store: FileKeystore, text: str) -> None:
+    """A file that does not say what it is, is not read."""
+    store.path.write_text(text)
+    with pytest.raises(KeystoreError, match=r"keys\.json: the keystore is damaged"):
+        store.names()
+
+
+def test_a_record_with_an_unknown_field_is_refused(store: FileKeystore) -> None:
+    """What a newer version wrote is not half understood."""
+    fields = file_module._fields(record()) | {"expires": "2030-01-01"}
+    store.path.write_text(json.dumps({"format": file_module.FORMAT, "keys": [fields]}))
+    with pytest.raises(KeystoreError, match="record 1 is not a key record"):
+        store.load("default")
+
+
+def test_a_lock_that_is_held_is_waited_for_and_then_named(
+    store: FileKeystore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A change gives up after its time and leaves the file as it is."""
+    monkeypatch.setattr(file_module, "LOCK_SECONDS", 0.05)
+    with store._locked(), pytest.raises(KeystoreConflictError, match="has held the lock"):
+        FileKeystore(store.path).add(record())
+    assert store.load("default") == ()
+
+
+ROTATE = """
+import sys
+from sqlalchemy_sealed import FileKeystore, KeyManager, LocalRootKey
+from sqlalchemy_sealed.errors import KeystoreConflictError
+manager = KeyManager(FileKeystore(sys.argv[1]), LocalRootKey.from_file(sys.argv[2]))
+for _ in range(int(sys.argv[3])):
+    try:
+        print(manager.rotate("default").primary.key_id.hex(), flush=True)
+    except KeystoreConflictError:
+        print("conflict", flush=True)
+"""
+
+
+def rotating(store: FileKeystore, root_key: Path, times: int) -> subprocess.Popen[str]:
+    """Start a process that rotates so many times and prints each new key id."""
+    arguments = [sys.executable, "-c", ROTATE, str(store.path), str(root_key), str(times)]
+    return subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True)
+
+
+@pytest.mark.slow
+def test_two_processes_that_rotate_at_once_make_one_primary_each_time(
+    store: FileKeystore, root_key: Path
+) -> None:
+    """Every rotation that was reported is there, in one unbroken row of generations."""
+    KeyManager(store, LocalRootKey.from_file(root_key)).create("default")
+    processes = [rotating(store, root_key, 40) for _ in range(2)]
+    printed = [line for p in processes for line in p.communicate()[0].split()]
+    made = {line for line in printed if line != "conflict"}
+    data = [r for r in store.load("default") if r.kind == "data"]
+    assert [r.generation for r in data] == list(range(1, len(made) + 2))
+    assert made == {r.key_id.hex() for r in data[1:]}
+
+
+@pytest.mark.slow
+def test_a_kill_in_the_middle_of_a_write_loses_nothing(store: FileKeystore, root_key: Path) -> None:
+    """Killed thirty times at random moments, the file loads and has every key that was told."""
+    provider = LocalRootKey.from_file(root_key)
+    KeyManager(store, provider).create("default")
+    told: set[str] = set()
+    chance = random.Random(11)
+    for _ in range(30):
+        with rotating(store, root_key, 1000) as process:
+            assert process.stdout is not None
+            for _ in range(chance.randrange(1, 6)):
+                told.add(process.stdout.readline().strip())
+            os.kill(process.pid, signal.SIGKILL)
+            told.update(process.stdout.read().split("\n")[:-1])
+    keyset = KeyManager(store, provider).keyset("default")
+    assert told <= {r.key_id.hex() for r in keyset.records}
+    for known in keyset.records:
+        assert len(provider.unwrap(known.wrapped, known.binding)) == 32

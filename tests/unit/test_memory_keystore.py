@@ -1,0 +1,24 @@
+"""The keystore in memory."""
+
+from __future__ import annotations
+
+import pytest
+from keystore_suite import KeystoreSuite, record
+
+from sqlalchemy_sealed import MemoryKeystore
+
+
+@pytest.fixture
+def store() -> MemoryKeystore:
+    """Return an empty keystore."""
+    return MemoryKeystore()
+
+
+class TestMemoryKeystore(KeystoreSuite):
+    """It does what every keystore does."""
+
+
+def test_its_repr_shows_no_record(store: MemoryKeystore) -> None:
+    """The number of records is all that is shown."""
+    store.add(record())
+    assert repr(store) == "<MemoryKeystore records=1>"
