@@ -49,8 +49,10 @@ from .protocols import KEKProvider, Keystore
 DEFAULT = "default"
 """The name of the sealer that types use unless they name another."""
 
-REFRESH_SECONDS = 1.0
-"""An unknown key id makes the keystore be read again, but not more often than this."""
+MISS_SECONDS = 1.0
+"""How long a key id that the keystore does not have is not looked for again."""
+MAX_MISSES = 1000
+"""How many such key ids are remembered."""
 
 _Heads = dict[bytes, tuple[OpenerCache, int, bool]]
 
@@ -68,7 +70,7 @@ class Sealer:
         self._cache: KeyCache | None = None
         self._key_name = name
         self._lock = threading.RLock()
-        self._refreshed = float("-inf")
+        self._missed: dict[bytes, float] = {}
 
     # -- keys
 
@@ -104,6 +106,7 @@ class Sealer:
             cache = KeyCache(manager.keyset(key_name or self.name), provider)
             self._key_name = key_name or self.name
             self._manager, self._cache = manager, cache
+            self._missed.clear()
 
     @property
     def keyset(self) -> Keyset:
@@ -125,7 +128,6 @@ class Sealer:
         with self._lock:
             manager, cache = self._manager, self._keys()
             assert manager is not None  # noqa: S101 - set together with the cache
-            self._refreshed = time.monotonic()
             self._cache = KeyCache(manager.keyset(self._key_name), manager.provider, cache)
             return self._cache.keyset
 
@@ -261,8 +263,13 @@ class Sealer:
         with self._lock:
             if cache is not self._cache:
                 return self._keys()
-            if time.monotonic() - self._refreshed >= REFRESH_SECONDS:
-                self.refresh()
+            now = time.monotonic()
+            if now - self._missed.get(envelope.key_id, float("-inf")) < MISS_SECONDS:
+                return cache
+            self.refresh()
+            if len(self._missed) >= MAX_MISSES:
+                self._missed.clear()
+            self._missed[envelope.key_id] = now
             return self._keys()
 
     def _keys(self) -> KeyCache:

@@ -249,13 +249,30 @@ class Encrypted(TypeDecorator[T], Generic[T]):
 
     @property
     def _static_cache_key(self) -> Any:  # pyright: ignore[reportIncompatibleVariableOverride]
-        # The stock key leaves out what is not an __init__ argument of a public name, such as the
-        # context, and is memoized and copied: two types that differ only there would share one
-        # compiled statement, processors included. A property memoizes nothing.
-        if not type(self).__dict__.get("cache_ok"):
-            return super()._static_cache_key
-        stock: tuple[Any, ...] = _stock_cache_key(self)
-        return (*stock, self.codec, self.settings, self.label)
+        # The stock key leaves out what is not a positional __init__ argument of a public name,
+        # such as the context, and is copied with the type: two types that differ only there
+        # would share one compiled statement, processors included. This one is made anew each
+        # time, of everything that an instance has; it is asked for once a bound value.
+        cls = type(self)
+        variants = tuple(
+            (name, variant._static_cache_key) for name, variant in self._variant_mapping.items()
+        )
+        own = cls, self.codec, self.settings, self.label, variants
+        if cls.__module__.startswith(_OURS):
+            return (*own, self.__dict__.get("tracked"))
+        if not cls.__dict__.get("cache_ok"):
+            return self._uncached_key()
+        return (*own, *(item for item in sorted(vars(self).items()) if item[0] not in _INTERNAL))
+
+    def _uncached_key(self) -> Any:
+        """
+        Return a key that only this instance has, after SQLAlchemy's warning if there is one.
+
+        SQLAlchemy's own constant for "do not cache" is not seen in the key of a bound value: there
+        it would be a key that all such types share.
+        """
+        super()._static_cache_key  # noqa: B018 - for its warning
+        return type(self), self.label, self.__dict__.setdefault("_cache_token", object())
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what is pickled: the label in place of the references to the column."""
@@ -263,6 +280,7 @@ class Encrypted(TypeDecorator[T], Generic[T]):
         state["binding"] = self.binding.label
         state.pop("comparator_factory", None)
         state.pop("_static_cache_key", None)
+        state.pop("_cache_token", None)
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -292,10 +310,17 @@ class Encrypted(TypeDecorator[T], Generic[T]):
         return f"{type(self).__name__}({rendered})"
 
 
-# The function behind SQLAlchemy's memoized property, without the memo.
-_stock_cache_key: Callable[[TypeEngine[Any]], tuple[Any, ...]] = vars(TypeEngine)[
-    "_static_cache_key"
-].fget
+_OURS = f"{__package__}."
+_INTERNAL = {
+    *dir(Encrypted),
+    "inner",
+    "codec",
+    "settings",
+    "binding",
+    "_cache_token",
+    "_static_cache_key",
+}
+"""Attributes that the cache key has already, or that SQLAlchemy keeps on an instance."""
 
 event.listen(Encrypted, "after_parent_attach", attach, propagate=True)
 

@@ -244,6 +244,27 @@ def test_its_repr_shows_the_public_half(sealer: Sealer) -> None:
     assert "not configured" in repr(fresh())
 
 
-def test_the_wait_between_two_reads_is_what_is_documented() -> None:
-    """An unknown key id reads the keystore at most once a second."""
-    assert sealer_module.REFRESH_SECONDS == 1.0
+def test_an_unknown_key_is_looked_for_again_after_a_while(
+    counted, other_sealer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A key that comes later is found; the memory of missed keys ends, and does not grow."""
+    sealer, keystore, _ = counted
+    foreign = other_sealer.seal(b"value", "a.b")
+    monkeypatch.setattr(sealer_module, "MISS_SECONDS", 0.0)
+    monkeypatch.setattr(sealer_module, "MAX_MISSES", 2)
+    loads = keystore.loads
+    for number in range(4):
+        with pytest.raises(UnknownKeyError):
+            sealer.open(foreign[:11] + bytes([number]) + foreign[12:], "a.b")
+    assert keystore.loads == loads + 4
+    assert len(sealer._missed) <= 2
+
+
+def test_two_rotations_elsewhere_in_a_row_are_both_picked_up(counted) -> None:
+    """A second unknown key is looked for at once, also right after the first."""
+    sealer, keystore, provider = counted
+    for number in range(3):
+        KeyManager(keystore, provider).rotate(sealer.name)
+        elsewhere = fresh()
+        elsewhere.configure(keystore=keystore, provider=provider, key_name=sealer.name)
+        assert sealer.open(elsewhere.seal(bytes([number]), "a.b"), "a.b") == bytes([number])
