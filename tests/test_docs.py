@@ -29,9 +29,10 @@ from pathlib import Path
 
 import click
 import pytest
-import sqlalchemy_sealed
 from click.testing import CliRunner
 from sqlalchemy import Engine
+
+import sqlalchemy_sealed
 from sqlalchemy_sealed import environment, errors, sealer
 from sqlalchemy_sealed import types as sealed_types
 from sqlalchemy_sealed.cli.app import app
@@ -128,9 +129,7 @@ class Run:
     def _python(self, arguments: list[str]) -> str:
         self.files.clear()
         command = [sys.executable, *arguments]
-        done = subprocess.run(
-            command, cwd=self.folder, capture_output=True, text=True, check=False
-        )
+        done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, check=False)
         return done.stdout + done.stderr
 
 
@@ -238,7 +237,8 @@ def test_every_page_is_reached_from_the_index() -> None:
         if page not in seen and page.suffix == ".md":
             seen.add(page)
             waiting += [file for file, _ in links(page)]
-    assert {name_of(page) for page in DOCS.rglob("*.md")} - {name_of(page) for page in seen} == set()
+    pages = {name_of(page) for page in DOCS.rglob("*.md")}
+    assert pages - {name_of(page) for page in seen} == set()
 
 
 # -- The reference
