@@ -33,13 +33,14 @@ def _mask(attribute: QueryableAttribute[Any]) -> None:
         return MaskedStr(value) if type(value) is str else value
 
     def on_flush(state: InstanceState[Any], _context: Any, _names: Any) -> None:
-        # A default comes in without being set.
+        # A default, and what a bulk UPDATE changed, come in without being set.
         if type(state.dict.get(key)) is str:
             state.dict[key] = MaskedStr(state.dict[key])
 
     listen = cast("Callable[..., None]", event.listen)
     listen(attribute, "set", on_set, retval=True, propagate=True)
     listen(attribute.class_, "refresh_flush", on_flush, raw=True, propagate=True)
+    listen(attribute.class_, "refresh", on_flush, raw=True, propagate=True)
 
 
 event.listen(Mapper, "mapper_configured", configure_mapper)

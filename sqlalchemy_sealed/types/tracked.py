@@ -3,7 +3,7 @@ Dicts and lists that tell the ORM when they change, at any depth.
 
 `sqlalchemy.ext.mutable` sees changes of the outermost object only, and cannot hold a JSON text
 or number beside objects. These are plain `dict` and `list` otherwise: equal to them, and copied
-as them.
+as them. Pickled and deep-copied they stay what they are, for the sake of the row around them.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ class Tracked:
             document = document._outer() if document._outer is not None else None
 
     def _adopt(self, value: Any) -> Any:
-        return tracked(value, self)
+        # Always a copy: an object that was put into itself would be a circle.
+        return tracked(value._content() if isinstance(value, Tracked) else value, self)
 
     def _hang(self, outer: Tracked | None) -> None:
         self._owners = weakref.WeakKeyDictionary()
@@ -59,7 +60,8 @@ class Tracked:
         return self._content()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
-        return copy.deepcopy(self._content(), memo)
+        # As itself, like a pickle: the copy of a row goes on to see changes.
+        return type(self)(copy.deepcopy(self._content(), memo))
 
     def _content(self) -> Any:
         raise NotImplementedError  # pragma: no cover

@@ -146,6 +146,19 @@ def test_a_default_is_masked(session: Session) -> None:
     assert repr(person.token) == "'***'"
 
 
+@pytest.mark.parametrize("how", ["evaluate", "fetch", "auto"])
+def test_what_a_bulk_update_sets_is_masked(how: Any, session: Session) -> None:
+    """A row in the session that an UPDATE statement changes has the new text masked."""
+    person = Person(name="canary")
+    session.add(person)
+    session.commit()
+    assert person.name == "canary"
+    options = {"synchronize_session": how}
+    session.execute(sa.update(Person).values(name="canary 2"), execution_options=options)
+    assert person.name == "canary 2"
+    assert repr(person.name) == "'***'"
+
+
 def test_the_repr_of_a_dataclass_is_masked(session: Session) -> None:
     """The generated repr of a mapped dataclass shows stars, before and after it is stored."""
     account = Account(iban="canary")

@@ -178,14 +178,34 @@ def test_a_change_before_pickling_is_kept(session: Session) -> None:
 
 
 @pytest.mark.parametrize("how", [copy.copy, copy.deepcopy])
-def test_a_copy_of_a_document_is_plain(how: Any, session: Session) -> None:
-    """Copied, a document is a plain dict that belongs to no row."""
+def test_a_copy_of_a_document_belongs_to_no_row(how: Any, session: Session) -> None:
+    """A change of a copy is no change of the row."""
     row = loaded(session, {"a": [{}]})
     copied = how(row.chart)
-    assert type(copied) is dict
+    assert copied == row.chart
     copied["b"] = 1
     assert not session.is_modified(row)
     assert row.chart == {"a": [{}]}
+
+
+def test_a_deep_copy_shares_nothing_with_the_row(session: Session) -> None:
+    """A change deep inside of a deep copy is no change of the row."""
+    row = loaded(session, {"a": [{}]})
+    copied = copy.deepcopy(row.chart)
+    copied["a"][0]["b"] = 1
+    assert not session.is_modified(row)
+    assert row.chart == {"a": [{}]}
+
+
+def test_a_deep_copied_row_keeps_track(session: Session) -> None:
+    """A copy of a new row has a document of its own that reports to it."""
+    row = Patient(chart={"a": []})
+    copied = copy.deepcopy(row)
+    session.add(copied)
+    session.flush()
+    copied.chart["a"].append(1)
+    assert stored(session, copied) == {"a": [1]}
+    assert row.chart == {"a": []}
 
 
 def test_a_pickled_document_belongs_to_the_row_it_is_given_to(session: Session) -> None:
@@ -201,10 +221,16 @@ def test_a_pickled_document_belongs_to_the_row_it_is_given_to(session: Session) 
     assert stored(session, row) == {"a": [{"b": 2}]}
 
 
-def test_a_deep_copy_is_plain_all_the_way(session: Session) -> None:
-    """Objects inside of a deep copy are plain and not those of the row."""
-    copied = copy.deepcopy(loaded(session, {"a": [{}]}).chart)
-    assert (type(copied["a"]), type(copied["a"][0])) == (list, dict)
+def test_a_document_that_is_put_into_itself_is_copied(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No document ever contains itself, also not one that was pickled and has no row yet."""
+    one, other = (pickle.loads(pickle.dumps(Patient(chart=[{}]).chart)) for _ in range(2))
+    # In a circle, a change would be reported without an end.
+    monkeypatch.setattr(type(one), "changed", lambda _: None)
+    one.append(one)
+    assert one == [{}, [{}]]
+    one.append(other)
+    other.append(one)
+    assert other == [{}, [{}, [{}], [{}]]]
 
 
 @pytest.mark.parametrize("depth", [20, 300, 900])

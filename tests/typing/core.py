@@ -1,0 +1,73 @@
+"""What Core constructs of sealed types are to a type checker. Checked, never run."""
+
+from __future__ import annotations
+
+import enum
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, assert_type
+
+from sqlalchemy import Column, Connection, Numeric, bindparam, cast, func, literal, select
+from sqlalchemy import type_coerce as coerce
+from sqlalchemy.sql.elements import BindParameter, ColumnElement
+from sqlalchemy.types import TypeEngine
+
+from sqlalchemy_sealed import (
+    Context,
+    Encrypted,
+    EncryptedDateTime,
+    EncryptedEnum,
+    EncryptedInteger,
+    EncryptedJSON,
+    EncryptedString,
+    MaskedStr,
+    get_sealer,
+)
+
+
+class Colour(enum.Enum):
+    """An enumeration of the application."""
+
+    RED = 1
+
+
+def use(*_: object) -> None:
+    """Stand for whatever uses a value."""
+
+
+def columns(connection: Connection) -> None:
+    """A column that says the Python type of its values gives rows of that type."""
+    name: Column[str] = Column("name", EncryptedString(30, pad=16))
+    born: Column[datetime] = Column("born", EncryptedDateTime(timezone=True))
+    fee: Column[Decimal] = Column("fee", Encrypted(Numeric(8, 2), storage="text"))
+    colour: Column[Colour] = Column("colour", EncryptedEnum(Colour))
+    assert_type(connection.execute(select(name)).scalars().one(), str)
+    assert_type(connection.execute(select(born)).scalars().one(), datetime)
+    assert_type(connection.execute(select(fee)).scalars().one(), Decimal)
+    assert_type(connection.execute(select(colour)).scalars().one(), Colour)
+
+
+def expressions() -> None:
+    """Literals, parameters and functions take the type of their values from it."""
+    text = EncryptedString(context="people.email")
+    assert_type(literal("x", text), BindParameter[str])
+    assert_type(bindparam("x", type_=text), BindParameter[str])
+    whole: ColumnElement[int] = cast("5", EncryptedInteger(context="a.b"))
+    name: ColumnElement[str] = coerce("x", text)
+    use(whole, name, func.max(name, type_=text))
+
+
+def types() -> None:
+    """A sealed type is a type of SQLAlchemy, and its attributes are typed."""
+    generic: TypeEngine[str] = EncryptedString()
+    documents: TypeEngine[Any] = EncryptedJSON(tracked=False)
+    texts: TypeEngine[Any] = EncryptedEnum("red", "green", pad=None, masked=True)
+    type_ = EncryptedString(sealer=get_sealer("pii"))
+    assert_type(type_.label, str | None)
+    assert_type(type_.context, Context)
+    use(generic, documents, texts)
+
+
+def masked(text: MaskedStr) -> str:
+    """A masked text is a text."""
+    return text.upper() + text
