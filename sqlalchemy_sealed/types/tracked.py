@@ -61,7 +61,7 @@ class Tracked:
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
         # As itself, like a pickle: the copy of a row goes on to see changes.
-        return type(self)(copy.deepcopy(self._content(), memo))
+        return tracked(copy.deepcopy(self._content(), memo))
 
     def _content(self) -> Any:
         raise NotImplementedError  # pragma: no cover
