@@ -59,7 +59,9 @@ class Context:
     scope: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuse an empty label: it would make all unnamed columns interchangeable."""
+        """Refuse an empty label, which would fit all columns, and a scope that is one text."""
+        if not isinstance(self.scope, tuple) or not all(isinstance(p, str) for p in self.scope):
+            raise ConfigurationError("the scope of a context must be a tuple of texts")
         if not self.label:
             raise ConfigurationError("a context label must not be empty; use 'table.column'")
 

@@ -46,10 +46,15 @@ class JSONCodec(Codec[Any]):
     def decode(self, data: bytes) -> Any:
         """Return the document; the JSON null is None."""
         try:
-            return json.loads(data)
+            # From text: bytes may be UTF-16 as well. Not NaN, which json.loads would take.
+            return json.loads(data.decode(), parse_constant=_refuse_constant)
         except (ValueError, RecursionError):
             pass
         not_decoded("JSON")
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(name)
 
 
 def _check_containers(value: Any) -> None:

@@ -10,7 +10,6 @@ instead of by a failed decryption.
 from __future__ import annotations
 
 import os
-from hmac import compare_digest
 from pathlib import Path
 from typing import NoReturn
 
@@ -137,9 +136,9 @@ class LocalRootKey:
                 "a wrapped key was not made by a local root key; configure the KEK provider "
                 "that the keystore was made with"
             )
-        if not compare_digest(key_id.encode(), self._key_id.encode()):
+        if key_id != self._key_id:  # public: it stands in the keystore
             raise ProviderError(
-                f"wrong root key: the keystore was made with root key {key_id[:16]!r}, this one "
+                f"wrong root key: the keystore was made with root key {key_id[:16]!a}, this one "
                 f"is {self._key_id!r}"
             )
         try:

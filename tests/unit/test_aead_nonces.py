@@ -183,3 +183,20 @@ def test_a_forked_child_and_its_parent_open_each_other(xaes: Xaes) -> None:
     before = xaes.seal(b"parent", b"")
     message = in_child(lambda: xaes.seal(xaes.open(before[:24], before[24:], b""), b""))
     assert xaes.open(message[:24], message[24:], b"") == b"parent"
+
+
+@forking
+def test_a_prefix_that_is_shared_nonetheless_repeats_no_nonce(xaes: Xaes) -> None:
+    """Where a fork goes unnoticed, parent and child share a prefix and the tails still differ."""
+    epoch = aead._epoch
+
+    def child() -> bytes:
+        aead._epoch = epoch
+        return b"".join(nonces(xaes, 100))
+
+    before = nonces(xaes, 1)[0]
+    lines = in_child(child)
+    of_child = [lines[at : at + 24] for at in range(0, len(lines), 24)]
+    of_parent = nonces(xaes, 100)
+    assert {nonce[:12] for nonce in of_child + of_parent} == {before[:12]}
+    assert len({*of_child, *of_parent}) == 200

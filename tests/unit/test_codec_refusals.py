@@ -202,6 +202,9 @@ NOT_DECODED: list[tuple[Codec[Any], bytes]] = [
     (JSONCodec(), b""),
     (JSONCodec(), b"{"),
     (JSONCodec(), b"\xff\xfe"),
+    (JSONCodec(), b"NaN"),
+    (JSONCodec(), b"[-Infinity]"),
+    (JSONCodec(), "{}".encode("utf-16")),
 ]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from sqlalchemy_sealed import Context
@@ -76,3 +78,10 @@ def test_label_must_not_be_empty() -> None:
     """Without a label all columns would be interchangeable, so it is refused at once."""
     with pytest.raises(ConfigurationError, match="must not be empty"):
         Context("")
+
+
+@pytest.mark.parametrize("scope", ["acme", ["acme"], ("acme", 5), None])
+def test_scope_that_is_no_tuple_of_texts_is_refused(scope: Any) -> None:
+    """A text as scope would be taken for as many parts as it has letters."""
+    with pytest.raises(ConfigurationError, match="tuple of texts"):
+        Context("a.b", scope)

@@ -132,3 +132,10 @@ def test_a_root_key_of_another_size_is_refused(size: int) -> None:
     """A root key has 32 bytes."""
     with pytest.raises(ProviderError, match=f"32 bytes, not {size}"):
         LocalRootKey(bytes(size))
+
+
+def test_a_wrapped_key_that_is_not_ascii_is_refused(provider: LocalRootKey) -> None:
+    """Whatever stands in a keystore, it is our error."""
+    for text in ("local:1:\ud800:AAAA", "local:1:ä:AAAA", "vault:v1:AAAA", ":", "\ud800"):
+        with pytest.raises(ProviderError):
+            provider.unwrap(text, b"binding")

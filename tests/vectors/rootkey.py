@@ -111,8 +111,11 @@ def _damaged() -> Iterator[Vector]:
     yield damaged("wrapped_standard_alphabet", "Not base64url.", "+/" + text[2:])
     yield damaged("wrapped_by_another_version", "There is only version 1.", text, "local:2")
     yield damaged("wrapped_by_another_provider", "Another scheme.", text, "vault:1")
-    short = to_text(_wrap("wrapped_key_short", DATA_KEY[:31], binding))
-    yield damaged("wrapped_key_short", "It unwraps to 31 bytes.", short)
+    scenario, short = "wrapped_key_short", DATA_KEY[:31]
+    key_id = key_id_of(short)
+    sealed = to_text(_wrap(scenario, short, _binding("default", "data", key_id)))
+    comment = "It unwraps to 31 bytes, and the id is theirs."
+    yield _vector(scenario, comment, key_id=key_id, wrapped=_wrapped_text(sealed))
 
 
 def _bad_root_keys() -> Iterator[Vector]:

@@ -1,0 +1,3 @@
+"""A second reader of the stored format, written from its specification alone."""
+
+from __future__ import annotations
