@@ -22,7 +22,8 @@ from sqlalchemy.exc import DBAPIError, StatementError
 def hide_parameters(context: ExceptionContext) -> None:
     """Take the parameters out of an error that was raised before they were sealed."""
     error = context.sqlalchemy_exception
-    if isinstance(error, StatementError) and not isinstance(error, DBAPIError):
+    sealed = context.execution_context is not None and isinstance(error, DBAPIError)
+    if isinstance(error, StatementError) and not sealed:
         error.params = None
         error.hide_parameters = True
 
