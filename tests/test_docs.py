@@ -30,7 +30,7 @@ from pathlib import Path
 import click
 import pytest
 from click.testing import CliRunner
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine, event
 
 import sqlalchemy_sealed
 from sqlalchemy_sealed import environment, errors, sealer
@@ -82,15 +82,10 @@ class Run:
         self.files: set[str] = set()
 
     def all(self, markdown: str) -> None:
-        """Run all examples in order, then close what they left open."""
-        try:
-            for block in blocks(markdown):
-                if run := getattr(self, f"run_{block.language}", None):
-                    run(block)
-        finally:
-            for value in vars(self.module).values():
-                if isinstance(value, Engine):
-                    value.dispose()
+        """Run all examples in order."""
+        for block in blocks(markdown):
+            if run := getattr(self, f"run_{block.language}", None):
+                run(block)
         assert self.files == set(), "a file that no command runs"
 
     def run_python(self, block: Block) -> None:
@@ -149,7 +144,22 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 @pytest.fixture
-def run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+def _engines() -> Iterator[None]:
+    """Close what the engines of an example leave in their pools."""
+    engines: set[Engine] = set()
+
+    def remember(connection: Connection) -> None:
+        engines.add(connection.engine)
+
+    event.listen(Engine, "engine_connect", remember)
+    yield
+    event.remove(Engine, "engine_connect", remember)
+    for engine in engines:
+        engine.dispose()
+
+
+@pytest.fixture
+def run(_engines: None, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Return what runs a page in that folder."""
     run = Run("page", folder)
     # Dataclasses and SQLAlchemy look for the names of an annotation in the module of the class.
