@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from .aead import random_key
 from .errors import ConfigurationError, KeystoreConflictError, KeystoreError
-from .keys import KeyKind, KeyRecord, Keyset, key_id_of
+from .keys import KeyKind, KeyRecord, Keyset, KeyState, key_id_of
 from .protocols import KEKProvider, Keystore
 
 
@@ -46,8 +46,9 @@ class KeyManager:
         data = self._new(name, KeyKind.DATA, 1, index.key_id)
         try:
             self.keystore.add(index, data)
-        except KeystoreConflictError:
-            pass
+        except KeystoreConflictError as error:
+            if error.key_id is None:  # not about a record: another process holds the lock
+                raise
         else:
             return self.keyset(name)
         raise KeystoreConflictError(
@@ -65,6 +66,9 @@ class KeyManager:
                 is in the keystore, and nothing was added.
         """
         keyset = self.keyset(name)
+        if keyset.primary.state is KeyState.ENABLED:
+            # With a wrong KEK the new primary would be one that no application can unwrap.
+            self.provider.unwrap(keyset.primary.wrapped, keyset.primary.binding)
         record = self._new(
             name, KeyKind.DATA, keyset.primary.generation + 1, keyset.primary.index_key_id
         )

@@ -10,6 +10,8 @@ from __future__ import annotations
 import os
 import stat
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from .errors import KeystoreError
@@ -51,9 +53,9 @@ def create(path: Path, data: bytes, what: str) -> None:
     """
     problem: str
     try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, OWNER_ONLY)
-        with os.fdopen(handle, "wb") as file:
-            _write_through(file.fileno(), data)
+        with _written_beside(path, data) as name:
+            # A link, unlike a rename, fails if there is a file already.
+            os.link(name, path)
         _sync_directory(path.parent)
         return
     except FileExistsError:
@@ -72,19 +74,25 @@ def replace(path: Path, data: bytes, what: str) -> None:
     """
     problem: str
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                _write_through(file.fileno(), data)
+        with _written_beside(path, data) as name:
             Path(name).replace(path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
         _sync_directory(path.parent)
         return
     except OSError as error:
         problem = f"the {what} cannot be written: {error.strerror}"
     raise KeystoreError(problem, where=str(path))
+
+
+@contextmanager
+def _written_beside(path: Path, data: bytes) -> Iterator[str]:
+    """Write a file of mode 0600 beside *path*, yield its name, and remove what is left of it."""
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            _write_through(file.fileno(), data)
+        yield name
+    finally:
+        Path(name).unlink(missing_ok=True)
 
 
 def _write_through(handle: int, data: bytes) -> None:

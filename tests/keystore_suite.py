@@ -6,14 +6,16 @@ It provides the fixture `store`: an empty keystore.
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
 from sqlalchemy_sealed import Keystore
 from sqlalchemy_sealed.errors import KeystoreConflictError
-from sqlalchemy_sealed.keys import KeyKind, KeyRecord
+from sqlalchemy_sealed.keys import KeyKind, KeyRecord, KeyState
 
 
 def record(name: str = "default", generation: int = 1, kind: KeyKind = KeyKind.DATA) -> KeyRecord:
@@ -23,7 +25,7 @@ def record(name: str = "default", generation: int = 1, kind: KeyKind = KeyKind.D
         name=name,
         kind=kind,
         generation=generation,
-        key_id=(text * 8)[:7] + bytes([generation % 256 ^ len(kind)]),
+        key_id=sha256(text).digest()[:8],
         wrapped=f"local:1:0011223344556677:{generation}",
         created=datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),
         index_key_id=b"\x01" * 8 if kind is KeyKind.DATA else None,
@@ -80,3 +82,117 @@ class KeystoreSuite:
         with pytest.raises(KeystoreConflictError):
             store.update(record(), replace(record(), wrapped="local:1:0011223344556677:other"))
         assert record(generation=2) in store.load("default")
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"name": "pä/tients é 患者 '\"\\ \n"},
+            {"name": "x" * 1000},
+            {"generation": 2**31 - 1},
+            {"key_id": bytes(8)},
+            {"key_id": b"\xff" * 8},
+            {"wrapped": "vault:v1:" + "A" * 5000},
+            {"created": datetime(2026, 1, 2, tzinfo=timezone(timedelta(hours=5, minutes=30)))},
+            {"index_key_id": None},
+            {"wrapped": "", "state": KeyState.DESTROYED},
+        ],
+        ids=" ".join,
+    )
+    def test_every_field_comes_back_exactly(
+        self, store: Keystore, changes: dict[str, object]
+    ) -> None:
+        """What a record says is neither shortened nor rounded nor escaped."""
+        changed = replace(record(), **changes)
+        store.add(changed)
+        assert store.load(changed.name) == (changed,)
+        assert store.load(changed.name)[0].created.utcoffset() is not None
+
+    def test_names_are_told_apart_exactly(self, store: Keystore) -> None:
+        """Case, accents, trailing spaces and pattern characters make other names."""
+        names = ["key", "Key", "kéy", "key ", "k%", "k_y", "ke\u0301y"]
+        for number, name in enumerate(names):
+            store.add(replace(record(name), key_id=bytes([number]) * 8))
+        assert store.names() == tuple(sorted(names))
+        for name in names:
+            assert [each.name for each in store.load(name)] == [name]
+
+    def test_an_id_is_taken_in_all_names(self, store: Keystore) -> None:
+        """A key id names one key, whatever its name and kind."""
+        store.add(record())
+        for changes in ({"name": "other"}, {"kind": KeyKind.INDEX}):
+            with pytest.raises(KeystoreConflictError):
+                store.add(replace(record(), **changes))
+        assert store.names() == ("default",)
+
+    def test_records_given_together_must_not_meet(self, store: Keystore) -> None:
+        """Two records of one call that take each other's place are refused, and none is added."""
+        store.add(record("first"))
+        with pytest.raises(KeystoreConflictError):
+            store.add(record(), replace(record(), key_id=b"another."))
+        assert store.names() == ("first",)
+
+    def test_what_is_not_there_cannot_be_updated(self, store: Keystore) -> None:
+        """An update adds nothing."""
+        store.add(record())
+        with pytest.raises(KeystoreConflictError):
+            store.update(record(generation=2), record(generation=2).destroyed())
+        assert store.load("default") == (record(),)
+
+    @pytest.mark.parametrize(
+        "changes",
+        [{"name": "other"}, {"kind": KeyKind.INDEX}, {"generation": 2}, {"key_id": b"?" * 8}],
+    )
+    def test_an_update_does_not_move_a_record(
+        self, store: Keystore, changes: dict[str, object]
+    ) -> None:
+        """Name, kind, generation and id of a record are for ever."""
+        store.add(record())
+        with pytest.raises(ValueError, match="keeps name, kind, generation and key id"):
+            store.update(record(), replace(record(), **changes))
+        assert store.load("default") == (record(),)
+
+    def test_what_was_loaded_does_not_change(self, store: Keystore) -> None:
+        """A later change is not seen by who loaded before."""
+        store.add(record())
+        loaded = store.load("default")
+        store.add(record(generation=2))
+        store.update(record(), record().destroyed())
+        assert loaded == (record(),)
+
+    def test_of_threads_that_add_one_generation_one_wins(self, store: Keystore) -> None:
+        """The others get a conflict, and the record is that of the winner."""
+        barrier = threading.Barrier(8)
+
+        def add(number: int) -> KeyRecord | None:
+            mine = replace(record(), key_id=bytes([number]) * 8)
+            barrier.wait()
+            try:
+                store.add(mine)
+            except KeystoreConflictError:
+                return None
+            return mine
+
+        with ThreadPoolExecutor(8) as pool:
+            won = [each for each in pool.map(add, range(8)) if each is not None]
+        assert store.load("default") == tuple(won)
+        assert len(won) == 1
+
+    def test_what_threads_add_at_once_is_all_there(self, store: Keystore) -> None:
+        """Records of different generations do not overwrite each other."""
+        barrier = threading.Barrier(8)
+
+        def add(number: int) -> None:
+            barrier.wait()
+            store.add(record(generation=number))
+
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(add, range(1, 9)))
+        assert sorted(r.generation for r in store.load("default")) == list(range(1, 9))
+
+    def test_it_shows_no_wrapped_key(self, store: Keystore) -> None:
+        """Neither its repr nor that of a conflict has a wrapped key in it."""
+        store.add(record())
+        with pytest.raises(KeystoreConflictError) as caught:
+            store.add(record())
+        assert record().wrapped not in f"{store!r} {store} {caught.value!r} {caught.value}"
+        assert caught.value.key_id == record().key_id.hex()

@@ -130,8 +130,6 @@ def rotate(name: str, keystore: Path, *, as_json: bool) -> None:
     """
     manager = KeyManager(FileKeystore(keystore), environment.root_key())
     old = manager.keyset(name).primary
-    # With a wrong root key the new primary would be one that no application can unwrap.
-    manager.provider.unwrap(old.wrapped, old.binding)
     keyset = manager.rotate(name)
     if as_json:
         print_json(_fields(keyset.primary, keyset))

@@ -25,6 +25,7 @@ from ..keys import KeyKind, KeyRecord, KeyState
 from .book import RecordBook
 
 FORMAT = "sqlalchemy-sealed keystore 1"
+MAX_GENERATION = 1 << 31
 LOCK_SECONDS = 10.0
 """How long a change waits for another process's change before it gives up."""
 _WHAT = "keystore"
@@ -66,29 +67,40 @@ class FileKeystore:
         with self._locked():
             missing = may_create and not self.path.exists()
             book = change(RecordBook() if missing else self._read())
-            secretfile.replace(self.path, _to_json(book), _WHAT)
+            secretfile.replace(self._place, _to_json(book), _WHAT)
+
+    @property
+    def _place(self) -> Path:
+        """The file itself: a link to it is the same keystore, and stays a link."""
+        return Path(os.path.realpath(self.path))
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        if not self.path.parent.is_dir():
+        if not self._place.parent.is_dir():
             # The lock would make it; a mistaken path should not.
             raise KeystoreError(
                 "the directory of the keystore does not exist", where=str(self.path)
             )
-        lock = FileLock(f"{self.path}.lock", timeout=LOCK_SECONDS, mode=secretfile.OWNER_ONLY)
+        unlockable: str | None = None
+        lock = FileLock(f"{self._place}.lock", timeout=LOCK_SECONDS, mode=secretfile.OWNER_ONLY)
         try:
             lock.acquire()
         except Timeout:
-            problem = f"another process has held the lock for {LOCK_SECONDS:.0f} seconds"
+            pass
         except OSError as error:
-            problem = f"the lock file cannot be made: {error.strerror}"
+            unlockable = f"the lock file cannot be made: {error.strerror}"
         else:
             try:
                 yield
             finally:
                 lock.release()
             return
-        raise KeystoreConflictError(problem, where=str(self.path))
+        if unlockable is not None:
+            raise KeystoreError(unlockable, where=str(self.path))
+        raise KeystoreConflictError(
+            f"another process has held the lock for {LOCK_SECONDS:.0f} seconds",
+            where=str(self.path),
+        )
 
     def _read(self) -> RecordBook:
         data = secretfile.read(self.path, _WHAT)
@@ -125,14 +137,23 @@ def _fields(record: KeyRecord) -> dict[str, Any]:
 
 def _from_json(data: bytes) -> list[KeyRecord]:
     try:
-        document = json.loads(data)
-    except ValueError:
+        document = json.loads(data, object_pairs_hook=_members)
+    except (ValueError, RecursionError):
         document = None
     if not isinstance(document, dict):
         raise KeystoreError("it is not JSON")
     if document.get("format") != FORMAT or not isinstance(document.get("keys"), list):
         raise KeystoreError(f"it does not say format {FORMAT!r}")
+    if len(document) != 2:
+        raise KeystoreError(f"it does not say format {FORMAT!r}")
     return [_record(number, fields) for number, fields in enumerate(document["keys"], start=1)]
+
+
+def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("a member that is there twice")
+    return members
 
 
 def _record(number: int, fields: Any) -> KeyRecord:
@@ -162,8 +183,19 @@ def _plausible(record: KeyRecord) -> bool:
         isinstance(record.name, str)
         and isinstance(record.wrapped, str)
         and type(record.generation) is int
-        and record.generation >= 1
+        and 1 <= record.generation <= MAX_GENERATION
+        and record.wrapped.isascii()
+        and _is_unicode(record.name)
+        and len(record.index_key_id or record.key_id) == KEY_ID_SIZE
         and len(record.key_id) == KEY_ID_SIZE
         and record.created.utcoffset() is not None
         and (record.state is KeyState.ENABLED) == bool(record.wrapped)
     )
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -17,15 +17,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sqlalchemy_sealed import FileKeystore, KeyManager, LocalRootKey
+from sqlalchemy_sealed import FileKeystore, KeyManager, LocalRootKey, Sealer
 from sqlalchemy_sealed.aead import random_key
-from sqlalchemy_sealed.errors import KeystoreError, ProviderError, SealedError
+from sqlalchemy_sealed.errors import KeystoreError, ProviderError
 from sqlalchemy_sealed.keycache import unwrap
 from sqlalchemy_sealed.keys import KeyKind
 
 PROVIDER = LocalRootKey(random_key())
 untimed = settings(
-    deadline=None, max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    deadline=None, max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 
 
@@ -118,8 +118,13 @@ def test_swapped_fields_are_refused(field: str, keystore: FileKeystore, undamage
     """Two records that exchange their name, kind, id or wrapped key: neither can be used."""
     document = json.loads(undamaged)
     one = next(each for each in document["keys"] if each["kind"] == "data")
+    alike = {"name", "kind", "generation"} - {field}
+    if field in ("id", "wrapped"):
+        alike.remove("name")
     two = next(
-        each for each in document["keys"] if each[field] != one[field] and each["generation"] == 1
+        each
+        for each in document["keys"]
+        if each[field] != one[field] and all(each[name] == one[name] for name in alike)
     )
     one[field], two[field] = two[field], one[field]
     keystore.path.write_text(json.dumps(document))
@@ -195,16 +200,13 @@ def test_json_that_no_keystore_is_made_of_is_damage(text: str, keystore: FileKey
     assert caught.value.where == str(keystore.path)
 
 
-@pytest.mark.parametrize("damage", DAMAGED.values(), ids=DAMAGED)
 def test_a_sealer_is_not_configured_from_a_damaged_keystore(
-    damage: Any, keystore: FileKeystore, undamaged: bytes, other_sealer: Any
+    keystore: FileKeystore, undamaged: bytes, other_sealer: Sealer
 ) -> None:
     """The sealer keeps the keys it has, and goes on sealing."""
-    document = json.loads(undamaged)
-    damage(document)
-    keystore.path.write_text(json.dumps(document))
+    keystore.path.write_bytes(undamaged[:-10])
     before = other_sealer.keyset
-    with pytest.raises(SealedError):
+    with pytest.raises(KeystoreError, match="damaged"):
         other_sealer.configure(
             keystore=keystore, provider=PROVIDER, key_name="default", replace=True
         )

@@ -107,8 +107,9 @@ def test_a_new_cache_takes_over_what_was_unwrapped(
 ) -> None:
     """After a rotation only the new primary is unwrapped; the known keys are the same objects."""
     old = cache.primary
+    rotated = manager.rotate("default")
     provider.asked.clear()
-    new = KeyCache(manager.rotate("default"), provider, cache)
+    new = KeyCache(rotated, provider, cache)
     assert new.data_key(old.key_id) is old
     assert provider.asked == [new.keyset.primary.binding]
 
