@@ -45,6 +45,10 @@ class KeyCache:
             )
         self.primary = self._unwrap(keyset.primary)
 
+    def renew_lock(self) -> None:
+        """Take a new lock, in a forked child: the old one may be held by a thread of the parent."""
+        self._lock = threading.Lock()
+
     def data_key(self, key_id: bytes) -> DataKey:
         """
         Return the data key of an id.

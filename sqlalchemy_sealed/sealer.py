@@ -16,6 +16,7 @@ that is configured later, or whose key was rotated, takes effect at the next sta
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -295,6 +296,21 @@ class Sealer:
 
 
 _sealers: dict[str, Sealer] = {}
+
+
+def _after_fork() -> None:
+    """Give a forked child locks of its own: a thread that held one is not there any more."""
+    global _sealers_lock
+    _sealers_lock = threading.Lock()
+    for sealer in _sealers.values():
+        sealer._lock = threading.RLock()
+        if sealer._cache is not None:
+            sealer._cache.renew_lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
 _sealers_lock = threading.Lock()
 
 
@@ -304,11 +320,11 @@ def get_sealer(name: str = DEFAULT) -> Sealer:
 
     It can be declared at import and configured later.
     """
+    if not isinstance(name, str) or not name:
+        raise ConfigurationError("a sealer name must be a text that is not empty")
     with _sealers_lock:
         sealer = _sealers.get(name)
         if sealer is None:
-            if not isinstance(name, str) or not name:
-                raise ConfigurationError("a sealer name must be a text that is not empty")
             sealer = _sealers[name] = Sealer(name)
         return sealer
 
