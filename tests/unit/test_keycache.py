@@ -15,17 +15,22 @@ from sqlalchemy_sealed.keys import KeyKind
 
 
 class CountingProvider(LocalRootKey):
-    """A root key that notes whose keys it was asked for, and can be out of reach."""
+    """A root key that notes whose keys it was asked for, and can be slow or out of reach."""
 
-    __slots__ = ("asked", "unreachable")
+    __slots__ = ("asked", "asked_twice", "patience", "unreachable")
 
     def __init__(self) -> None:
         super().__init__(random_key())
         self.asked: list[bytes] = []
+        self.asked_twice = threading.Event()
+        self.patience = 0.0
         self.unreachable = False
 
     def unwrap(self, wrapped: str, binding: bytes) -> bytes:
+        if binding in self.asked:
+            self.asked_twice.set()
         self.asked.append(binding)
+        self.asked_twice.wait(self.patience)
         if self.unreachable:
             raise ProviderError("out of reach; try again later")
         return super().unwrap(wrapped, binding)
@@ -68,6 +73,7 @@ def test_each_key_is_unwrapped_once_for_all_threads(
     """Thirty-two threads that need five keys at once make one call for each, and share the keys."""
     data = [record for record in cache.keyset.records if record.kind is KeyKind.DATA]
     barrier = threading.Barrier(32)
+    provider.patience = 0.05  # Time enough for a second call, if there were one.
 
     def use(number: int) -> list[int]:
         barrier.wait()

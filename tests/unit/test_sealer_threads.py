@@ -31,11 +31,13 @@ class GatedKeystore(MemoryKeystore):
 
     def __init__(self) -> None:
         super().__init__()
+        self.loads = 0
         self.reached, self.gate = threading.Event(), threading.Event()
         self.gate.set()
         self.broken = False
 
     def load(self, name: str) -> tuple[KeyRecord, ...]:
+        self.loads += 1
         if not self.gate.is_set():
             self.reached.set()
             self.gate.wait(30)
@@ -183,6 +185,29 @@ def test_a_first_value_of_a_new_key_brings_its_primary(
     new = writer.rotate().primary.key_id
     assert mine.open(writer.seal(b"value", "a.b"), "a.b") == b"value"
     assert mine.seal(b"", "a.b")[4:12] == new
+
+
+def test_a_new_key_that_all_threads_meet_at_once_is_read_once(
+    mine: Sealer, store: GatedKeystore, configured: Callable[[], Sealer]
+) -> None:
+    """Sixteen threads open values of a key that is new to all: one read, and every value opens."""
+    writer = configured()
+    writer.rotate()
+    new = writer.seal(b"value", "a.b")
+    before, barrier = store.loads, threading.Barrier(17)
+    store.gate.clear()
+
+    def read(_: int) -> bytes:
+        barrier.wait()
+        return mine.open(new, "a.b")
+
+    with ThreadPoolExecutor(16) as pool:
+        reading = pool.map(read, range(16))
+        barrier.wait()
+        assert store.reached.wait(30)
+        store.gate.set()
+        assert set(reading) == {b"value"}
+    assert store.loads == before + 1
 
 
 def test_a_rotation_that_came_second_keeps_the_sealer_going(
