@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.ciphers.algorithms import AES256
 from cryptography.hazmat.primitives.ciphers.modes import ECB
 from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.hmac import HMAC
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from .errors import AuthenticationError, ValueRefusedError
@@ -34,6 +35,7 @@ __all__ = [
     "SEALS_PER_PREFIX",
     "TAG_SIZE",
     "InvalidTag",
+    "Mac",
     "OpenerCache",
     "Xaes",
     "derive",
@@ -66,6 +68,33 @@ def random_key() -> bytes:
 def derive(material: bytes, info: bytes, size: int = KEY_SIZE) -> bytes:
     """Return *size* bytes of HKDF-SHA256 (RFC 5869) of *material*: no salt, the given info."""
     return HKDF(algorithm=SHA256(), length=size, salt=None, info=info).derive(material)
+
+
+class Mac:
+    """
+    HMAC-SHA256 (RFC 2104) under one key of 32 bytes. Safe to share between threads.
+
+    The key is hashed in once; a digest starts from a copy of that state, at a third of the cost.
+    """
+
+    __slots__ = ("_keyed",)
+
+    def __init__(self, key: bytes) -> None:
+        self._keyed = HMAC(key, SHA256())
+
+    def digest(self, message: bytes) -> bytes:
+        """Return the 32 bytes of the message authentication code."""
+        mac = self._keyed.copy()
+        mac.update(message)
+        return mac.finalize()
+
+    def __repr__(self) -> str:
+        """Return a text without key material."""
+        return "<Mac>"
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse to be pickled: a key must not leave the process that way."""
+        raise TypeError("a MAC key cannot be pickled")
 
 
 class Xaes:

@@ -6,11 +6,13 @@ The stored bytes: what they are, how to read and write them. No key is known her
     3            1         suite << 4 | slots
     4            8         key id
     12           15*slots  blind-index slots
+    ..           3 + 3*t   suites 3 and 4 only: the token count t, and t tokens in rising order
     ..           24        nonce
     ..           n         ciphertext (n = length of the plaintext as sealed)
     last 16      16        tag
 
-52 bytes and 15 a slot. The parser takes exactly what the writer writes and refuses all else.
+52 bytes, 15 a slot, and 3 + 3*t for tokens. The parser takes exactly what the writer writes and
+refuses all else.
 The text form is the base64url (RFC 4648 section 5) of the same bytes, without padding.
 
 Specification: `docs/spec/envelope-v1.md`.
@@ -20,8 +22,12 @@ from __future__ import annotations
 
 from base64 import urlsafe_b64encode
 from binascii import Error as Base64Error
-from binascii import a2b_base64
+from binascii import a2b_base64, b2a_base64
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
+from operator import lt
+from struct import Struct
 
 from .errors import NotAnEnvelopeError
 
@@ -30,13 +36,23 @@ SUITE_PLAIN = 1
 """Suite 1: XAES-256-GCM over the plaintext as it is."""
 SUITE_PADDED = 2
 """Suite 2: suite 1 over the plaintext padded as in ISO/IEC 7816-4."""
-SUITES = frozenset({SUITE_PLAIN, SUITE_PADDED})
+SUITE_PLAIN_TOKENS = 3
+"""Suite 3: suite 1 with a token block, which a match index is searched by."""
+SUITE_PADDED_TOKENS = 4
+"""Suite 4: suite 2 with a token block."""
+SUITES = frozenset({SUITE_PLAIN, SUITE_PADDED, SUITE_PLAIN_TOKENS, SUITE_PADDED_TOKENS})
+PADDED_SUITES = frozenset({SUITE_PADDED, SUITE_PADDED_TOKENS})
+TOKEN_SUITES = frozenset({SUITE_PLAIN_TOKENS, SUITE_PADDED_TOKENS})
 
 HEADER_SIZE = 12
 """Magic, suite and slot count, key id: 12 bytes. The last 9 of them are the label."""
 KEY_ID_SIZE = 8
 SLOT_SIZE = 15
 MAX_SLOTS = 15
+COUNT_SIZE = 3
+"""The token count: 3 bytes, the high one first. Its first byte is zero, so that SQL reads two."""
+TOKEN_SIZE = 3
+MAX_TOKENS = 65_535
 NONCE_SIZE = 24
 TAG_SIZE = 16
 
@@ -51,11 +67,14 @@ class Envelope:
     nonce: bytes
     sealed: bytes
     """Ciphertext and, in the last 16 bytes, the tag."""
+    tokens: tuple[bytes, ...] = ()
+    """Tokens of 3 bytes, in suites 3 and 4."""
 
     @property
     def head(self) -> bytes:
-        """The 12 + 15*slots bytes that are authenticated but not encrypted."""
-        return header(self.suite, len(self.slots), self.key_id) + b"".join(self.slots)
+        """The bytes before the nonce, which are authenticated but not encrypted."""
+        start = header(self.suite, len(self.slots), self.key_id) + b"".join(self.slots)
+        return start + token_block(self.tokens) if self.suite in TOKEN_SUITES else start
 
     def __bytes__(self) -> bytes:
         """Return the stored bytes."""
@@ -63,9 +82,10 @@ class Envelope:
 
     def __repr__(self) -> str:
         """Return a text without ciphertext: sizes and the key id only."""
+        tokens = f"tokens={len(self.tokens)} " if self.suite in TOKEN_SUITES else ""
         return (
             f"<Envelope suite={self.suite} key={self.key_id.hex()} slots={len(self.slots)} "
-            f"plaintext={len(self.sealed) - TAG_SIZE} bytes>"
+            f"{tokens}plaintext={len(self.sealed) - TAG_SIZE} bytes>"
         )
 
 
@@ -74,9 +94,28 @@ def header(suite: int, slots: int, key_id: bytes) -> bytes:
     return MAGIC + bytes((suite << 4 | slots,)) + key_id
 
 
-def overhead(slots: int = 0) -> int:
-    """Return how many bytes an envelope adds to the plaintext: 52 and 15 a slot."""
-    return HEADER_SIZE + SLOT_SIZE * slots + NONCE_SIZE + TAG_SIZE
+def suite_of(*, padded: bool, tokens: bool) -> int:
+    """Return the suite of a value that is padded or not, with a token block or without."""
+    if tokens:
+        return SUITE_PADDED_TOKENS if padded else SUITE_PLAIN_TOKENS
+    return SUITE_PADDED if padded else SUITE_PLAIN
+
+
+def token_block(tokens: Sequence[bytes]) -> bytes:
+    """Return the token count, 3 bytes, and the tokens, 3 bytes each. They are in rising order."""
+    return len(tokens).to_bytes(COUNT_SIZE, "big") + b"".join(tokens)
+
+
+def overhead(slots: int = 0, tokens: int | None = None) -> int:
+    """
+    Return how many bytes an envelope adds to the plaintext.
+
+    Args:
+        slots: how many slots there are.
+        tokens: how many tokens there are; None for an envelope without a token block.
+    """
+    block = 0 if tokens is None else COUNT_SIZE + TOKEN_SIZE * tokens
+    return HEADER_SIZE + SLOT_SIZE * slots + block + NONCE_SIZE + TAG_SIZE
 
 
 def parse(data: bytes) -> Envelope:
@@ -109,13 +148,40 @@ def parse(data: bytes) -> Envelope:
             f"envelope has at least {overhead(slots)}; look for a column that is too narrow"
         )
     start = HEADER_SIZE + SLOT_SIZE * slots
+    tokens = _tokens(data, start) if suite in TOKEN_SUITES else None
+    end = start if tokens is None else start + COUNT_SIZE + TOKEN_SIZE * len(tokens)
     return Envelope(
         suite=suite,
         key_id=data[4:HEADER_SIZE],
         slots=tuple(data[at : at + SLOT_SIZE] for at in range(HEADER_SIZE, start, SLOT_SIZE)),
-        nonce=data[start : start + NONCE_SIZE],
-        sealed=data[start + NONCE_SIZE :],
+        nonce=data[end : end + NONCE_SIZE],
+        sealed=data[end + NONCE_SIZE :],
+        tokens=tokens or (),
     )
+
+
+def _tokens(data: bytes, start: int) -> tuple[bytes, ...]:
+    """Return the tokens of the block at *start*, or raise NotAnEnvelopeError."""
+    least = start + COUNT_SIZE + NONCE_SIZE + TAG_SIZE
+    count = int.from_bytes(data[start : start + COUNT_SIZE], "big")
+    if len(data) >= least and count > MAX_TOKENS:
+        raise NotAnEnvelopeError(
+            f"the stored value says that it has {count} tokens, an envelope has at most "
+            f"{MAX_TOKENS}: it was damaged, or it is not an envelope"
+        )
+    if len(data) < least or len(data) < least + TOKEN_SIZE * count:
+        raise NotAnEnvelopeError(
+            f"the stored value is cut off: {len(data)} bytes are too few for its match tokens; "
+            "look for a column that is too narrow"
+        )
+    start += COUNT_SIZE
+    tokens = tuple(chain.from_iterable(_each(data[start : start + TOKEN_SIZE * count])))
+    if not all(map(lt, tokens, tokens[1:])):
+        raise NotAnEnvelopeError(
+            "the stored value has match tokens that are not in rising order: it was damaged, or "
+            "it is not an envelope"
+        )
+    return tokens
 
 
 def to_text(data: bytes) -> str:
@@ -132,7 +198,7 @@ def from_text(text: str) -> bytes:
             (RFC 4648 section 3.5: the unused last bits must be zero).
     """
     data = _decoded(text)
-    if data is None or to_text(data) != text:
+    if data is None:
         raise NotAnEnvelopeError(
             "the stored text is not an envelope (not canonical base64url without padding): "
             "plaintext or foreign data was written past the type"
@@ -142,10 +208,14 @@ def from_text(text: str) -> bytes:
 
 def _decoded(text: str) -> bytes | None:
     try:
-        standard = text.translate(_TO_STANDARD).encode("ascii")
-        return a2b_base64(standard + b"=" * (-len(standard) % 4))
+        standard = text.encode("ascii").translate(_TO_STANDARD)
+        standard += b"=" * (-len(standard) % 4)
+        data = a2b_base64(standard)
     except (Base64Error, UnicodeEncodeError):
         return None
+    # What the decoder skips, the encoder does not write.
+    return data if b2a_base64(data, newline=False) == standard else None
 
 
-_TO_STANDARD = str.maketrans("-_", "+/")
+_each = Struct(f"{TOKEN_SIZE}s").iter_unpack
+_TO_STANDARD = bytes.maketrans(b"-_+/=", b"+/!!!")

@@ -6,7 +6,8 @@ Every error this library raises.
     │  ├─ OptionError            an option that does not exist, or a value it cannot have
     │  ├─ NotConfiguredError     a sealer was used before `configure()`
     │  ├─ NoContextError         a type that never met a column has no explicit context
-    │  └─ MissingExtraError      an optional package is not installed
+    │  ├─ MissingExtraError      an optional package is not installed
+    │  └─ RefusedOperationError  an SQL operation that a sealed column cannot do rightly
     ├─ ValueRefusedError         a value cannot be sealed: wrong Python type, too long, not exact
     ├─ OpenError                 a stored value cannot be opened; one of:
     │  ├─ NotAnEnvelopeError     it is not an envelope (plaintext, truncated, foreign)
@@ -104,6 +105,16 @@ class MissingExtraError(ConfigurationError):
             f"{purpose} needs the extra {extra!r}; install it with: "
             f"python -m pip install 'sqlalchemy-sealed[{extra}]'"
         )
+
+
+class RefusedOperationError(ConfigurationError):
+    """
+    An SQL operation that would be silently wrong on a sealed column, or store plaintext.
+
+    Raised when the expression is made where that is possible, else before the statement is sent.
+    """
+
+    code = "refused-operation"
 
 
 class ValueRefusedError(SealedError):

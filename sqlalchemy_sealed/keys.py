@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
+from operator import eq
 from typing import Any, NoReturn
 
 from .aead import KEY_SIZE, Xaes, derive
@@ -24,6 +25,9 @@ from .errors import KeystoreError
 _INFO_AEAD = b"sqlalchemy-sealed v1 aead"
 _INFO_KEY_ID = b"sqlalchemy-sealed v1 key id"
 _BINDING = "sqlalchemy-sealed v1 wrapped key"
+
+MAX_INDEX_KEYS = 2
+"""How many index keys of one key name may be in use: a search looks under each of them."""
 
 
 class KeyKind(StrEnum):
@@ -63,6 +67,8 @@ class KeyRecord:
         wrapped: the key wrapped by the KEK provider, in the provider's own text form;
             empty once destroyed.
         index_key_id: for a data key, the index key in use when it was made.
+        bridge_key_id: for a data key made while the index key was rotated, the other index key,
+            under which unique columns go on being indexed as well; else None.
         created: when it was made, in UTC.
         state: enabled or destroyed.
     """
@@ -74,12 +80,18 @@ class KeyRecord:
     wrapped: str
     created: datetime
     index_key_id: bytes | None = None
+    bridge_key_id: bytes | None = None
     state: KeyState = KeyState.ENABLED
 
     @property
     def binding(self) -> bytes:
         """The bytes a wrapped key is bound to: its key name, kind and id."""
         return pack((_BINDING, self.name, self.kind, self.key_id.hex()))
+
+    @property
+    def index_pair(self) -> tuple[bytes | None, bytes | None]:
+        """Of a data key: the index keys of the two slots of a unique column."""
+        return self.index_key_id, self.bridge_key_id or self.index_key_id
 
     def with_wrapped(self, wrapped: str) -> KeyRecord:
         """Return this record with another wrapped form of the same key."""
@@ -146,6 +158,53 @@ class Keyset:
     def get(self, key_id: bytes) -> KeyRecord | None:
         """Return the record of this id, or None."""
         return self._by_id.get(key_id)
+
+    @property
+    def index_key_ids(self) -> tuple[bytes, ...]:
+        """
+        Ids of the index keys that are searched under: the primary's, those of other data keys
+        that can still be opened, and one that is announced. At most two (`MAX_INDEX_KEYS`).
+        """
+        announced = self.announced
+        named = [record.index_key_id for record in self._enabled_data()]
+        ids = [self.primary.index_key_id, *named, announced.key_id if announced else None]
+        return tuple(dict.fromkeys(key_id for key_id in ids if key_id is not None))
+
+    @property
+    def announced(self) -> KeyRecord | None:
+        """The newest index key, if no data key names it yet."""
+        latest = self.latest(KeyKind.INDEX)
+        named = {r.index_key_id for r in self.records} | {r.bridge_key_id for r in self.records}
+        if latest is None or latest.state is not KeyState.ENABLED or latest.key_id in named:
+            return None
+        return latest
+
+    def uses(self, key_id: bytes) -> bool:
+        """Whether a data key that can still be opened names this index key."""
+        return any(
+            key_id in (record.index_key_id, record.bridge_key_id) for record in self._enabled_data()
+        )
+
+    @property
+    def stray(self) -> KeyRecord | None:
+        """
+        A data key that has no index key in common with the primary, at the same place, or None.
+
+        Equal values under the two have equal slots nowhere, so a unique column could take both.
+        No rotation makes such a keyset; a record that was brought back by hand may.
+        """
+        ours = self.primary.index_pair
+        for record in self._enabled_data():
+            if record.index_key_id is not None and not any(map(eq, record.index_pair, ours)):
+                return record
+        return None
+
+    def _enabled_data(self) -> list[KeyRecord]:
+        return [
+            record
+            for record in self.records
+            if record.kind is KeyKind.DATA and record.state is KeyState.ENABLED
+        ]
 
     def latest(self, kind: KeyKind) -> KeyRecord | None:
         """Return the record of the highest generation of a kind, or None."""

@@ -20,18 +20,20 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from .aead import InvalidTag, OpenerCache
 from .context import Context
 from .envelope import (
     HEADER_SIZE,
+    NONCE_SIZE,
+    PADDED_SUITES,
     SLOT_SIZE,
-    SUITE_PADDED,
-    SUITE_PLAIN,
+    TOKEN_SUITES,
     Envelope,
     header,
     parse,
+    suite_of,
 )
 from .errors import (
     ConfigurationError,
@@ -132,19 +134,23 @@ class Sealer:
             self._cache = KeyCache(manager.keyset(self._key_name), manager.provider, cache)
             return self._cache.keyset
 
-    def rotate(self) -> Keyset:
+    def rotate(self, *, index: bool = False) -> Keyset:
         """
         Make a new primary data key and use it from the next seal on.
 
         Older keys stay and open what they sealed; rows keep their key until they are resealed.
 
+        Args:
+            index: rotate the index key, too; see `KeyManager.rotate`.
+
         Raises:
+            KeystoreError: *index* while the last rotation of the index key is not finished.
             KeystoreConflictError: another process rotated at the same moment.
         """
         with self._lock:
             self._keys()
             assert self._manager is not None  # noqa: S101 - set together with the cache
-            self._manager.rotate(self._key_name)
+            self._manager.rotate(self._key_name, index=index)
             return self.refresh()
 
     # -- values
@@ -182,7 +188,7 @@ class Sealer:
         It follows the sealer: keys are looked up at each call. This is what bind processors
         use; it costs one AES-GCM call and little more.
         """
-        suite = SUITE_PLAIN if pad is None else SUITE_PADDED
+        suite = suite_of(padded=pad is not None, tokens=False)
         if pad is not None and not is_block(pad):
             raise OptionError(f"pad must be a whole number of bytes from 2 to {MAX_BLOCK}")
         bound = bytes(context)
@@ -204,6 +210,69 @@ class Sealer:
             return head + key.xaes.seal(plaintext, aad)
 
         return seal
+
+    def sealing_indexed(
+        self,
+        context: Context,
+        slots: int,
+        maker: Callable[[bytes, bytes], Callable[[Any], bytes]],
+        *,
+        tokens: bool = False,
+        pad: int | None = None,
+    ) -> Callable[[bytes, Any], bytes]:
+        """
+        Return a function that seals an encoded value together with what it is searched by.
+
+        Args:
+            context: as for `sealing`.
+            slots: how many blind-index slots there are, 0 to 15.
+            maker: makes, of two index keys, the function from a value to its slots, and to its
+                token block after them.
+            tokens: whether there is a token block (suites 3 and 4).
+            pad: as for `sealing`.
+        """
+        suite = suite_of(padded=pad is not None, tokens=tokens)
+        bound = bytes(context)
+        current: tuple[KeyCache | None, bytes, Callable[[Any], bytes]] = (None, b"", bytes)
+
+        def seal(plaintext: bytes, value: Any) -> bytes:
+            nonlocal current
+            cache, head, slots_of = current
+            if cache is None or cache is not self._cache:
+                cache = self._keys()
+                head = header(suite, slots, cache.primary.key_id)
+                slots_of = maker(*cache.sealing_index_keys())
+                current = (cache, head, slots_of)
+            head += slots_of(value)
+            if pad is not None:
+                plaintext = add_padding(plaintext, pad)
+            return head + cache.primary.xaes.seal(plaintext, head + bound)
+
+        return seal
+
+    def matching(
+        self, maker: Callable[[bytes], Callable[[Any], bytes]]
+    ) -> Callable[[Any], list[bytes]]:
+        """
+        Return a function from a searched value to its slots under every index key in use.
+
+        Args:
+            maker: makes, of an index key, the function from a value to its slot.
+        """
+        current: tuple[KeyCache | None, list[Callable[[Any], bytes]]] = (None, [])
+
+        def match(value: Any) -> list[bytes]:
+            nonlocal current
+            cache, functions = current
+            if cache is None or cache is not self._cache:
+                cache = self._keys()
+                functions = [maker(key) for key in cache.searched_keys()]
+                current = (cache, functions)
+            if len(functions) == 1:
+                return [functions[0](value)]
+            return [function(value) for function in functions]
+
+        return match
 
     def opening(self, context: Context) -> Callable[[bytes], bytes]:
         """
@@ -234,24 +303,28 @@ class Sealer:
                 heads = {}
                 current = (cache, heads)
             # Into the dict of the cache that opened it, also if another thread was faster.
-            heads[data[:HEADER_SIZE]] = head
+            if head is not None:
+                heads[data[:HEADER_SIZE]] = head
             return plaintext
 
         return open_
 
     def _open(
         self, data: bytes, context: Context, bound: bytes
-    ) -> tuple[bytes, KeyCache, tuple[OpenerCache, int, bool]]:
+    ) -> tuple[bytes, KeyCache, tuple[OpenerCache, int, bool] | None]:
         self._keys()
         try:
             envelope = parse(data)
             cache = self._cache_with(envelope)
             key = cache.data_key(envelope.key_id)
-            plaintext = key.xaes.open(envelope.nonce, envelope.sealed, envelope.head + bound)
-            padded = envelope.suite == SUITE_PADDED
+            head = data[: len(data) - len(envelope.sealed) - NONCE_SIZE]
+            plaintext = key.xaes.open(envelope.nonce, envelope.sealed, head + bound)
+            padded = envelope.suite in PADDED_SUITES
             end = HEADER_SIZE + SLOT_SIZE * len(envelope.slots)
-            head = key.xaes.openers, end, padded
-            return unpad(plaintext) if padded else plaintext, cache, head
+            # A token block is checked in each value, so those go the long way.
+            with_tokens = envelope.suite in TOKEN_SUITES
+            known = None if with_tokens else (key.xaes.openers, end, padded)
+            return unpad(plaintext) if padded else plaintext, cache, known
         except OpenError as error:
             problem = error
         raise problem.at(str(context))

@@ -23,11 +23,13 @@ class Codec(Generic[T]):
         python_type: the type of the values.
         hashable: whether the values can be hashed.
         exact: whether two values that are equal always encode equally.
+        population: how many different values there can be, where that is a small number.
     """
 
     python_type: ClassVar[type[Any]] = object
     hashable: ClassVar[bool] = True
     exact: ClassVar[bool] = False
+    population: ClassVar[int | None] = None
 
     def encode(self, value: T) -> bytes:
         """
@@ -46,6 +48,20 @@ class Codec(Generic[T]):
             DecodingError: not what `encode` writes.
         """
         raise NotImplementedError  # pragma: no cover
+
+    def index_bytes(self, value: T) -> bytes:
+        """
+        Return the bytes that a blind index hashes: the same for all values that are equal.
+
+        Raises:
+            ValueRefusedError: as `encode`, or a value that does not equal itself.
+        """
+        return self.encode(value)
+
+    @property
+    def index_form(self) -> object:
+        """What two codecs share if equal index bytes of theirs mean equal values."""
+        return type(self)
 
 
 class TextFormCodec(Codec[T]):

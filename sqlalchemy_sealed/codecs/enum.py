@@ -35,6 +35,11 @@ class EnumCodec(Codec[Any]):
         """The enumeration, or `str`."""
         return self.enum_class or str
 
+    @property
+    def population(self) -> int:  # type: ignore[override]
+        """How many names there are."""
+        return len(self.names)
+
     def encode(self, value: Any) -> bytes:
         """Return the name in UTF-8."""
         if self.enum_class is not None:
@@ -48,6 +53,11 @@ class EnumCodec(Codec[Any]):
         if name not in self.names:
             raise ValueRefusedError("not one of the names of the enumeration")
         return name.encode()
+
+    @property
+    def index_form(self) -> object:
+        """The enumeration; names without one are texts like any other."""
+        return self.enum_class or str
 
     def decode(self, data: bytes) -> Any:
         """Return the member, or the text."""

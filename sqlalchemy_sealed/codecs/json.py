@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 from sqlalchemy.types import JSON
 
@@ -85,6 +85,11 @@ def _check_containers(value: Any) -> None:
             return
         if len(level) > MAX_CONTAINERS:
             break
+    refuse_depth()
+
+
+def refuse_depth() -> NoReturn:
+    """Raise the refusal of a document that is nested too deep, perhaps in itself."""
     raise ValueRefusedError(
         f"not JSON: it contains itself, or is nested deeper than {MAX_DEPTH} levels"
     )

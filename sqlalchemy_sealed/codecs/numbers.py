@@ -46,6 +46,7 @@ class BooleanCodec(TextFormCodec[bool]):
 
     python_type = bool
     what = "a truth value"
+    population = 2
 
     def check(self, value: bool) -> bool:  # noqa: FBT001 - the value of this codec
         """Refuse everything but True and False."""
@@ -87,6 +88,13 @@ class FloatCodec(TextFormCodec[float]):
             raise ValueRefusedError("an int that no float holds exactly")
         return number
 
+    def index_bytes(self, value: float) -> bytes:
+        """Return one form for both zeros; NaN, which equals nothing, is refused."""
+        number = self.check(value)
+        if number != number:  # noqa: PLR0124 - NaN
+            raise ValueRefusedError("a NaN cannot be found: it does not equal itself")
+        return self.form(number + 0.0).encode("ascii")  # -0.0 + 0.0 is 0.0
+
     def form(self, value: float) -> str:
         """Return the shortest text that reads back as the same double."""
         return repr(value)
@@ -105,7 +113,7 @@ class DecimalCodec(TextFormCodec[Decimal]):
     are refused.
 
     Attributes:
-        precision: the most significant digits of a finite value; None for any.
+        precision: the most significant digits of a finite value that is sealed; None for any.
         scale: the most digits after the decimal point; None for any.
     """
 
@@ -152,6 +160,25 @@ class DecimalCodec(TextFormCodec[Decimal]):
                 f"{len(digits)} significant digits, the column takes {self.precision}"
             )
 
+    def index_bytes(self, value: Decimal) -> bytes:
+        """Return one form for 1, 1.0 and 1E+0; NaN, which equals nothing, is refused."""
+        number = DecimalCodec().check(value)
+        if number.is_nan():
+            raise ValueRefusedError("a NaN cannot be found: it does not equal itself")
+        if not number:
+            return b"0"
+        if not number.is_finite():
+            return str(number).encode("ascii")
+        sign, digits, exponent = number.as_tuple()
+        text = "".join(map(str, digits)).lstrip("0")
+        stripped = text.rstrip("0")
+        power = int(exponent) + len(text) - len(stripped)
+        return f"{'-' * sign}{stripped}E{power:+d}".encode("ascii")
+
+    def decode(self, data: bytes) -> Decimal:
+        """Return the number, of any size: it may have been sealed when the column took more."""
+        return TextFormCodec.decode(_ANY_SIZE, data)
+
     def form(self, value: Decimal) -> str:
         """Return Python's text of the decimal, which keeps sign, digits and exponent."""
         return str(value)
@@ -159,3 +186,6 @@ class DecimalCodec(TextFormCodec[Decimal]):
     def parse(self, text: str) -> Decimal:
         """Return the number."""
         return Decimal(text)
+
+
+_ANY_SIZE = DecimalCodec()

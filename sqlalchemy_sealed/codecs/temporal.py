@@ -71,6 +71,19 @@ class DateTimeCodec(TextFormCodec[datetime]):
         _check_aware(value, self.timezone)
         return value
 
+    def index_bytes(self, value: datetime) -> bytes:
+        """Return one form for aware values of one moment, whatever their offset."""
+        value = self.check(value)
+        if self.timezone:
+            moment = (value.replace(tzinfo=None) - _EPOCH) - _offset(value)
+            return str(moment // _MICROSECOND).encode("ascii")
+        return self.form(value).encode("ascii")
+
+    @property
+    def index_form(self) -> object:
+        """Aware and naive values are never equal."""
+        return type(self), self.timezone
+
     def form(self, value: datetime) -> str:
         """Return ISO 8601 with microseconds, and the offset of an aware value."""
         return value.isoformat(timespec="microseconds")
@@ -100,6 +113,19 @@ class TimeCodec(TextFormCodec[time]):
             refuse_type("time", value)
         _check_aware(value, self.timezone)
         return value
+
+    def index_bytes(self, value: time) -> bytes:
+        """Return one form for aware values that are equal: their time of day in UTC."""
+        value = self.check(value)
+        if self.timezone:
+            of_day = datetime.combine(_EPOCH, value.replace(tzinfo=None)) - _EPOCH
+            return str((of_day - _offset(value)) // _MICROSECOND).encode("ascii")
+        return self.form(value).encode("ascii")
+
+    @property
+    def index_form(self) -> object:
+        """Aware and naive values are never equal."""
+        return type(self), self.timezone
 
     def form(self, value: time) -> str:
         """Return ISO 8601 with microseconds, and the offset of an aware value."""
@@ -134,3 +160,10 @@ class IntervalCodec(TextFormCodec[timedelta]):
 
 
 _MICROSECOND = timedelta(microseconds=1)
+_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - only differences of naive values are taken
+
+
+def _offset(value: datetime | time) -> timedelta:
+    offset = value.utcoffset()
+    assert offset is not None  # noqa: S101 - it was checked
+    return offset

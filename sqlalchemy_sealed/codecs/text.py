@@ -40,6 +40,17 @@ class TextCodec(Codec[str]):
             pass
         raise ValueRefusedError("not valid Unicode: the text has a lone surrogate")
 
+    def index_bytes(self, value: str) -> bytes:
+        """Return UTF-8 without looking at the length: a longer text is one that nobody has."""
+        if type(value) is str and value.isascii():
+            return value.encode()
+        return _OF_ANY_LENGTH.encode(value)
+
+    @property
+    def index_form(self) -> object:
+        """Text, as that of an enumeration without a class."""
+        return str
+
     def decode(self, data: bytes) -> str:
         """Return the text."""
         try:
@@ -47,3 +58,6 @@ class TextCodec(Codec[str]):
         except UnicodeDecodeError:
             pass
         not_decoded("UTF-8 text")
+
+
+_OF_ANY_LENGTH = TextCodec()

@@ -123,6 +123,7 @@ def _to_json(book: RecordBook) -> bytes:
 
 
 def _fields(record: KeyRecord) -> dict[str, Any]:
+    bridge = record.bridge_key_id
     return {
         "name": record.name,
         "kind": str(record.kind),
@@ -132,7 +133,7 @@ def _fields(record: KeyRecord) -> dict[str, Any]:
         "created": record.created.isoformat(),
         "index_key_id": record.index_key_id.hex() if record.index_key_id else None,
         "state": str(record.state),
-    }
+    } | ({"bridge_key_id": bridge.hex()} if bridge else {})
 
 
 def _from_json(data: bytes) -> list[KeyRecord]:
@@ -168,6 +169,9 @@ def _record(number: int, fields: Any) -> KeyRecord:
             index_key_id=None
             if fields["index_key_id"] is None
             else bytes.fromhex(fields["index_key_id"]),
+            bridge_key_id=bytes.fromhex(fields["bridge_key_id"])
+            if "bridge_key_id" in fields
+            else None,
             state=KeyState(fields["state"]),
         )
         # Canonical or refuse: what we would write must be what is there.
@@ -187,6 +191,7 @@ def _plausible(record: KeyRecord) -> bool:
         and record.wrapped.isascii()
         and _is_unicode(record.name)
         and len(record.index_key_id or record.key_id) == KEY_ID_SIZE
+        and len(record.bridge_key_id or record.key_id) == KEY_ID_SIZE
         and len(record.key_id) == KEY_ID_SIZE
         and record.created.utcoffset() is not None
         and (record.state is KeyState.ENABLED) == bool(record.wrapped)

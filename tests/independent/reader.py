@@ -8,6 +8,7 @@ the comments are those of the sections of the specification.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from unicodedata import combining, normalize
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers import Cipher
@@ -102,6 +103,59 @@ def derive_key_id(data_key: bytes) -> bytes:
     return hkdf(data_key, b"sqlalchemy-sealed v1 key id", 8)
 
 
+# 4.3 Match tokens
+
+
+def fold(text: str) -> str:
+    """Return the letters of a text."""
+    decomposed = normalize("NFD", normalize("NFD", text).casefold())
+    return "".join(character for character in decomposed if combining(character) == 0)
+
+
+def marked_text(text: str) -> list[bytes]:
+    """Return the characters of the marked text in UTF-8, the two marks included."""
+    return [b"\xfe", *(character.encode("utf-8") for character in fold(text)), b"\xff"]
+
+
+class Matcher:
+    """The tokens of one match index under one index key."""
+
+    def __init__(self, index_key: bytes, index: Sequence[str], n: int = 3, bits: int = 24) -> None:
+        info = b"sqlalchemy-sealed v1 match\x00" + pack_context(index)
+        self.key = hkdf(index_key, info, 32)
+        self.n = n
+        self.bits = bits
+
+    def cut(self, data: bytes) -> bytes:
+        """Return the first bits of some bytes as a token."""
+        lost = 24 - self.bits
+        return (int.from_bytes(data[:3], "big") >> lost << lost).to_bytes(3, "big")
+
+    def gram_tokens(self, marked: Sequence[bytes]) -> list[bytes]:
+        """Return the tokens of the grams of characters, in their order."""
+        starts = range(len(marked) - self.n + 1)
+        grams = [b"".join(marked[start : start + self.n]) for start in starts]
+        return [self.cut(hmac_sha256(self.key, gram)) for gram in grams]
+
+    def value_tokens(self, text: str, f: int = 8) -> list[bytes]:
+        """Return the tokens that a value is stored with."""
+        marked = marked_text(text)
+        found = set(self.gram_tokens(marked))
+        number = len(found)
+        if f > 1:
+            blocks = max(1, (number + f - 1) // f)
+            number = max(number, min(f * blocks, 65_535, 2 ** (self.bits - 1)))
+        seed = hmac_sha256(self.key, b"\xff" + b"".join(marked))
+        i = 0
+        while len(found) < number:
+            more = hmac_sha256(self.key, b"\xff\xff" + seed + i.to_bytes(2, "big"))
+            for start in range(0, 30, 3):
+                if len(found) < number:
+                    found.add(self.cut(more[start : start + 3]))
+            i += 1
+        return sorted(found)
+
+
 # 5 Context
 
 
@@ -150,9 +204,18 @@ def remove_padding(padded: bytes) -> bytes:
 # 3 and 7 Opening
 
 
+def head_size(stored: bytes) -> int:
+    """Return how many bytes stand before the nonce of an envelope of the right form (3.1)."""
+    suite, slot_count = divmod(stored[3], 16)
+    size = 12 + 15 * slot_count
+    if suite in {3, 4}:
+        size += 3 + 3 * int.from_bytes(stored[size : size + 3], "big")
+    return size
+
+
 def associated_data(stored: bytes, context: Sequence[str]) -> bytes:
     """Return what an envelope is authenticated with: its head, and the context bytes (5)."""
-    return stored[: 12 + 15 * (stored[3] & 15)] + pack_context(context)
+    return stored[: head_size(stored)] + pack_context(context)
 
 
 def check_form(stored: bytes) -> None:
@@ -160,8 +223,26 @@ def check_form(stored: bytes) -> None:
     if stored[:3] != b"\xb1\xe6\xa5" or len(stored) < 52:
         raise NotOpened(NOT_AN_ENVELOPE)
     suite, slot_count = divmod(stored[3], 16)
-    if suite not in {1, 2} or len(stored) < 52 + 15 * slot_count:
+    if suite not in {1, 2, 3, 4} or len(stored) < 52 + 15 * slot_count:
         raise NotOpened(NOT_AN_ENVELOPE)
+    if suite in {3, 4}:
+        check_token_block(stored, 12 + 15 * slot_count)
+
+
+def check_token_block(stored: bytes, start: int) -> None:
+    """Refuse a token block that is not of the form of 3.1."""
+    if len(stored) < start + 3 + 40:
+        raise NotOpened(NOT_AN_ENVELOPE)
+    count = int.from_bytes(stored[start : start + 3], "big")
+    if count > 65_535 or len(stored) < start + 3 + 3 * count + 40:
+        raise NotOpened(NOT_AN_ENVELOPE)
+    before = -1
+    for number in range(count):
+        at = start + 3 + 3 * number
+        token = int.from_bytes(stored[at : at + 3], "big")
+        if token <= before:
+            raise NotOpened(NOT_AN_ENVELOPE)
+        before = token
 
 
 def open_binary(
@@ -192,10 +273,10 @@ def open_binary(
     if key_id not in keys:
         raise NotOpened(UNKNOWN_KEY)
     associated = associated_data(stored, context)
-    start = 12 + 15 * (stored[3] & 15)
+    start = head_size(stored)
     nonce, sealed = stored[start : start + 24], stored[start + 24 :]
     plaintext = open_xaes(derive_aead_key(keys[key_id]), nonce, sealed, associated)
-    return remove_padding(plaintext) if stored[3] >> 4 == 2 else plaintext
+    return remove_padding(plaintext) if stored[3] >> 4 in {2, 4} else plaintext
 
 
 def open_text(

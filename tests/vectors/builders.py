@@ -21,6 +21,8 @@ PLAINTEXT = b"ada@example.org"
 LONGER = b"grace.hopper@example.org"
 SLOTS = tuple(bytes(range(start, start + 15)) for start in range(0x10, 0x100, 0x10))
 """Fifteen slots of recognisable bytes. An index is not computed here."""
+TOKENS = tuple(bytes((0, 0x10 + number, 0xA0)) for number in range(8))
+"""Eight tokens of recognisable bytes, in rising order."""
 
 
 def aead_key(key: bytes) -> bytes:
@@ -38,10 +40,13 @@ def seal(
     suite: int = 1,
     nonce: bytes | None = None,
     named: bytes | None = None,
+    tokens: tuple[bytes, ...] | None = None,
 ) -> Fields:
     """Return an envelope. Its nonce comes from *name*, its key id from *named* if given."""
     nonce = nonce or sha256(name.encode()).digest()[:24]
     fields = Fields(suite, len(slots), named or key_id_of(key), nonce, b"", b"", slots)
+    if tokens is not None:
+        fields = replace(fields, token_count=len(tokens), tokens=tokens)
     aad = b"".join(fields.pieces[:-3]) + pack(context)
     sealed = Xaes(aead_key(key)).seal_with_nonce(nonce, plaintext, aad)
     return replace(fields, ciphertext=sealed[:-16], tag=sealed[-16:])
@@ -59,11 +64,21 @@ def opens(
     block: int | None = None,
     nonce: bytes | None = None,
     text: bool = False,
+    tokens: tuple[bytes, ...] | None = None,
 ) -> Vector:
     """Return a vector that opens, with the intermediate values that help to find a mistake."""
     padded = plaintext if block is None else pad(plaintext, block)
-    suite = 1 if block is None else 2
-    fields = seal(name, padded, key=key, context=context, slots=slots, suite=suite, nonce=nonce)
+    suite = (1 if block is None else 2) + (0 if tokens is None else 2)
+    fields = seal(
+        name,
+        padded,
+        key=key,
+        context=context,
+        slots=slots,
+        suite=suite,
+        nonce=nonce,
+        tokens=tokens,
+    )
     lines = [("expect", "success"), ("comment", comment)]
     lines += [("data-key", one.hex()) for one in (key, *others)]
     lines += text_lines("context", context)

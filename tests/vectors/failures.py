@@ -12,6 +12,7 @@ from vectors.builders import (
     LONGER,
     PLAINTEXT,
     SECOND_KEY,
+    TOKENS,
     fails,
     seal,
 )
@@ -45,11 +46,11 @@ def _not_envelopes() -> Iterator[Vector]:
         yield not_envelope(name, "The magic is not b1 e6 a5.", *fields.pieces)
     name = "suite_0"
     yield not_envelope(name, "There is no suite 0.", *seal(name, suite=0).pieces)
-    name = "suite_3"
+    name = "suite_5"
     yield not_envelope(
         name,
         "A suite that this version does not define, though it would authenticate.",
-        *seal(name, suite=3).pieces,
+        *seal(name, suite=5).pieces,
     )
     name = "suite_15"
     yield not_envelope(name, "The highest suite number.", *seal(name, suite=15).pieces)
@@ -57,7 +58,8 @@ def _not_envelopes() -> Iterator[Vector]:
         name = f"suite_bit_{bit}_flipped"
         fields = seal(name)
         pieces = replace(fields, suite=fields.suite ^ 1 << bit).pieces
-        yield not_envelope(name, "No bit of suite 1 can change to another suite.", *pieces)
+        comment = "No bit of suite 1 can change: as suite 3, the count of tokens is too large."
+        yield not_envelope(name, comment, *pieces)
     name = "slot_count_beyond_the_bytes"
     fields = replace(seal(name, PLAINTEXT, slots=()), count=2)
     yield not_envelope(
@@ -67,7 +69,7 @@ def _not_envelopes() -> Iterator[Vector]:
     yield not_envelope(
         name,
         "The form is checked before the key is looked up.",
-        *seal(name, suite=3, key=ABSENT_KEY).pieces,
+        *seal(name, suite=5, key=ABSENT_KEY).pieces,
     )
 
 
@@ -286,6 +288,9 @@ def _bad_padding() -> Iterator[Vector]:
     }
     for name, (plaintext, comment) in plaintexts.items():
         yield fails(name, "decoding", comment, *seal(name, plaintext, suite=2).pieces)
+    name = "suite_4_without_padding"
+    fields = seal(name, LONGER, suite=4, tokens=TOKENS)
+    yield fails(name, "decoding", "The plaintext was sealed as it is.", *fields.pieces)
 
 
 def _bad_texts() -> Iterator[Vector]:

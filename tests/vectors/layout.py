@@ -27,12 +27,33 @@ HEX = frozenset(
         "envelope",
         "binding",
         "unwrapped",
+        "index-key",
+        "marked-text",
+        "gram-tokens",
+        "tokens",
+        "hashed",
+        "slot-key",
+        "slot",
     }
 )
 """Values in hexadecimal."""
-JSON_TEXT = frozenset({"context", "text", "key-name"})
+JSON_TEXT = frozenset({"context", "text", "key-name", "value"})
 """Values that are a JSON string, so that spaces and line ends are seen."""
-ASCII = frozenset({"expect", "comment", "block", "root-key", "key-kind", "wrapped"})
+ASCII = frozenset(
+    {
+        "expect",
+        "comment",
+        "block",
+        "root-key",
+        "key-kind",
+        "wrapped",
+        "gram-size",
+        "token-bits",
+        "type",
+        "normalize",
+        "bits",
+    }
+)
 """Values taken as they stand."""
 JOINED = frozenset({"aad", "plaintext", "envelope"})
 """Keys whose lines are one value, cut for reading; other keys that repeat are a list."""
@@ -127,6 +148,8 @@ class Fields:
     tag: bytes
     slots: tuple[bytes, ...] = ()
     magic: bytes = field(default=b"\xb1\xe6\xa5")
+    token_count: int | None = None
+    tokens: tuple[bytes, ...] = ()
 
     @property
     def pieces(self) -> tuple[bytes, ...]:
@@ -136,10 +159,18 @@ class Fields:
             bytes((self.suite << 4 | self.count,)),
             self.key_id,
             *self.slots,
+            *self.token_block,
             self.nonce,
             self.ciphertext,
             self.tag,
         )
+
+    @property
+    def token_block(self) -> tuple[bytes, ...]:
+        """Token count and tokens, if there is a count."""
+        if self.token_count is None:
+            return ()
+        return (self.token_count.to_bytes(3, "big"), *self.tokens)
 
     def __bytes__(self) -> bytes:
         """Return the stored bytes."""

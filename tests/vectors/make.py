@@ -13,14 +13,22 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from vectors.failures import failures
+from vectors.index_slots import index_slots
 from vectors.layout import FOLDER
+from vectors.matches import matches
 from vectors.rootkey import local_root_key_vectors
 from vectors.successes import successes
+from vectors.token_failures import token_failures
 
 
 def files() -> Iterator[tuple[Path, str]]:
     """Return the path, relative to this folder, and the content of every vector file."""
-    folders = {"envelope": (*successes(), *failures()), "local-root-key": local_root_key_vectors()}
+    folders = {
+        "envelope": (*successes(), *failures(), *token_failures()),
+        "match": matches(),
+        "index": index_slots(),
+        "local-root-key": local_root_key_vectors(),
+    }
     for folder, vectors in folders.items():
         for vector in vectors:
             yield Path(folder, f"{vector.name}.txt"), str(vector)

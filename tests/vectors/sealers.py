@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import count
 
@@ -12,16 +13,32 @@ from sqlalchemy_sealed.keys import KeyKind, KeyRecord, KeyState, key_id_of
 NAME = "vectors"
 
 
-def sealer_with(keys: Iterable[bytes], destroyed_key_ids: Iterable[bytes] = ()) -> Sealer:
-    """Return a sealer that has these data keys, the last one as primary, and lost others."""
+def sealer_with(
+    keys: Iterable[bytes],
+    destroyed_key_ids: Iterable[bytes] = (),
+    *,
+    index_key: bytes | None = None,
+) -> Sealer:
+    """
+    Return a sealer over given keys.
+
+    Args:
+        keys: its data keys, the last one being the primary.
+        destroyed_key_ids: ids of data keys that it lost.
+        index_key: its index key.
+    """
     provider = LocalRootKey.from_text(LocalRootKey.generate())
     generations = count(1)
     records = [
         _record(next(generations), key_id, state=KeyState.DESTROYED) for key_id in destroyed_key_ids
     ]
+    index_key_id = None if index_key is None else key_id_of(index_key)
     for key in keys:
-        record = _record(next(generations), key_id_of(key))
+        record = replace(_record(next(generations), key_id_of(key)), index_key_id=index_key_id)
         records.append(record.with_wrapped(provider.wrap(key, record.binding)))
+    if index_key is not None:
+        record = replace(_record(1, key_id_of(index_key)), kind=KeyKind.INDEX)
+        records.append(record.with_wrapped(provider.wrap(index_key, record.binding)))
     keystore = MemoryKeystore()
     keystore.add(*records)
     sealer = Sealer(NAME)

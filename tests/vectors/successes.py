@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from vectors.builders import FIRST_KEY, LABEL, SECOND_KEY, SLOTS, opens
+from vectors.builders import FIRST_KEY, LABEL, SECOND_KEY, SLOTS, TOKENS, opens
 from vectors.layout import Vector
 
 
@@ -13,6 +13,7 @@ def successes() -> Iterator[Vector]:
     yield from _plaintexts()
     yield from _contexts_and_keys()
     yield from _padded()
+    yield from _with_tokens()
     yield from _text_forms()
 
 
@@ -84,6 +85,33 @@ def _padded() -> Iterator[Vector]:
     yield opens("suite_2_slots_2", "Padding and index slots together.", slots=SLOTS[:2], block=32)
 
 
+def _with_tokens() -> Iterator[Vector]:
+    yield opens("suite_3", "A token block, authenticated and not encrypted.", tokens=TOKENS)
+    yield opens("suite_3_no_tokens", "A count of zero and nothing after it.", tokens=())
+    yield opens("suite_3_one_token", "The token of three zero bytes.", tokens=(bytes(3),))
+    yield opens("suite_3_plaintext_empty", "A token block and no ciphertext.", b"", tokens=TOKENS)
+    yield opens("suite_3_slots_2", "Slots before tokens.", slots=SLOTS[:2], tokens=TOKENS)
+    yield opens("suite_3_slots_15", "All slots, and tokens.", slots=SLOTS, tokens=TOKENS)
+    yield opens(
+        "suite_3_tokens_300",
+        "A count of two bytes.",
+        tokens=tuple((number * 7).to_bytes(3, "big") for number in range(300)),
+    )
+    yield opens(
+        "suite_3_token_greatest",
+        "The greatest token, after one that differs in its first byte only.",
+        tokens=(b"\xfe\xff\xff", b"\xff\xff\xff"),
+    )
+    yield opens("suite_4", "Padding and a token block.", block=32, tokens=TOKENS)
+    yield opens(
+        "suite_4_slots_2",
+        "Padding, slots and a token block.",
+        slots=SLOTS[:2],
+        block=32,
+        tokens=TOKENS,
+    )
+
+
 def _text_forms() -> Iterator[Vector]:
     yield opens(
         "text_whole_groups", "A multiple of three bytes: no bits are left over.", b"ab", text=True
@@ -97,3 +125,10 @@ def _text_forms() -> Iterator[Vector]:
         text=True,
     )
     yield opens("text_suite_2", "The text form of a padded value.", block=32, text=True)
+    yield opens(
+        "text_suite_3",
+        "With tokens every field still begins at a group.",
+        slots=SLOTS[:1],
+        tokens=TOKENS,
+        text=True,
+    )

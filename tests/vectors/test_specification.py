@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.ciphers.algorithms import AES256
 from cryptography.hazmat.primitives.ciphers.modes import ECB
 from vectors.layout import ASCII, FOLDER, HEX, JSON_TEXT, read, read_all
 
-from sqlalchemy_sealed import LocalRootKey
+from sqlalchemy_sealed import LocalRootKey, match
 from sqlalchemy_sealed.aead import SEALS_PER_PREFIX, derive
 from sqlalchemy_sealed.codecs.base import Codec
 from sqlalchemy_sealed.codecs.enum import EnumCodec
@@ -28,7 +28,7 @@ from sqlalchemy_sealed.codecs.numbers import BooleanCodec, DecimalCodec, FloatCo
 from sqlalchemy_sealed.codecs.temporal import DateCodec, DateTimeCodec, IntervalCodec, TimeCodec
 from sqlalchemy_sealed.codecs.text import TextCodec
 from sqlalchemy_sealed.context import pack
-from sqlalchemy_sealed.envelope import MAX_SLOTS, overhead, to_text
+from sqlalchemy_sealed.envelope import MAX_SLOTS, MAX_TOKENS, overhead, to_text
 from sqlalchemy_sealed.padding import MAX_BLOCK, pad
 
 SPECIFICATION = (Path(__file__).parents[2] / "docs" / "spec" / "envelope-v1.md").read_text(
@@ -122,13 +122,29 @@ def test_sizes() -> None:
     for parts in (("ab", "c"), ("a", "bc")):
         packed = "".join(f"{part:02x}" for part in pack(parts))
         assert packed in context.replace(" ", "")
-    padding = section("### 6.3 Padding (suite 2)")
+    padding = section("### 6.3 Padding (suites 2 and 4)")
     assert f"2 ≤ b ≤ {MAX_BLOCK:,}" in padding
     for plaintext in (b"", b"abc", b"abcd"):
         row = f"| {plaintext.hex(' ') or 'empty'} | 4 | {pad(plaintext, 4).hex(' ')} |"
         assert row in padding.replace("`", "")
     assert f"2^20 = {SEALS_PER_PREFIX:,} seals" in section("### 6.4 Nonces")
     assert f"2^31 - 1 = {2**31 - 1:,}" in section("### 6.1 The steps")
+
+
+def test_numbers_of_match_tokens() -> None:
+    """Limits and probabilities about tokens are what the code does and what follows from them."""
+    text = section("### 4.3 Match tokens")
+    default = match.MatchIndex()
+    assert f"2 ≤ n ≤ {match.MAX_GRAM}, by default {default.n}," in text
+    assert f"1 ≤ f ≤ {match.MAX_BLOCK:,}, by default {default.block}," in text
+    assert f"fewer than {match.TOKEN_BITS} bits, of which {match.LEAST_BITS} are the least" in text
+    assert f"A value of more than {MAX_TOKENS:,} is refused" in text
+    assert f"`t` is 0 to {MAX_TOKENS:,}" in section("### 3.1 Binary form")
+    by_chance = Fraction(1000, 2**24)
+    assert (
+        f"by chance with probability 2^{exponent(by_chance)}, and three at once with "
+        f"2^{exponent(by_chance**3)}"
+    ) in section("## 9 Rationale")
 
 
 def test_nonce_bounds() -> None:
@@ -236,5 +252,6 @@ def test_every_key_of_the_vectors_is_described() -> None:
     """Section 10 has a row for each key that a vector file may have, and each is in use."""
     rows = re.findall(r"^\| `([a-z-]+)` \| [a-zA-Z]+.* \|.*\| .* \|$", SPECIFICATION, re.MULTILINE)
     assert set(rows) >= HEX | JSON_TEXT | ASCII
-    vectors = read_all("envelope") + read_all("local-root-key")
+    folders = ("envelope", "match", "index", "local-root-key")
+    vectors = [vector for folder in folders for vector in read_all(folder)]
     assert {key for vector in vectors for key, _ in vector.lines} == HEX | JSON_TEXT | ASCII
