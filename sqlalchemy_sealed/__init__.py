@@ -16,15 +16,22 @@ the way out.
 from __future__ import annotations
 
 from . import errors
+from . import guard as guard  # Importing it sets the guard on all engines.
 from .context import Context
 from .environment import configure_from_env
 from .errors import SealedError
+from .exact import execute_exact
+from .index import BlindIndex
 from .keymanager import KeyManager
 from .keystores.file import FileKeystore
 from .keystores.memory import MemoryKeystore
 from .masked import MaskedStr
+from .match import MatchIndex
+from .normalizers import register_normalizer
+from .plan import IndexPlan, plan_index
 from .protocols import KEKProvider, Keystore
 from .providers.local import LocalRootKey
+from .ranking import execute_ranked
 from .sealer import Sealer, get_sealer
 from .types import (
     Encrypted,
@@ -42,11 +49,15 @@ from .types import (
     EncryptedText,
     EncryptedTime,
     EncryptedUUID,
+    blind_index,
+    match_index,
+    match_table,
 )
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "BlindIndex",
     "Context",
     "Encrypted",
     "EncryptedBoolean",
@@ -64,15 +75,24 @@ __all__ = [
     "EncryptedTime",
     "EncryptedUUID",
     "FileKeystore",
+    "IndexPlan",
     "KEKProvider",
     "KeyManager",
     "Keystore",
     "LocalRootKey",
     "MaskedStr",
+    "MatchIndex",
     "MemoryKeystore",
     "SealedError",
     "Sealer",
+    "blind_index",
     "configure_from_env",
     "errors",
+    "execute_exact",
+    "execute_ranked",
     "get_sealer",
+    "match_index",
+    "match_table",
+    "plan_index",
+    "register_normalizer",
 ]

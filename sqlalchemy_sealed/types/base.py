@@ -1,13 +1,12 @@
 """
 `Encrypted`: the SQLAlchemy type that all sealed types are thin forms of.
 
-It seals on bind and opens on result. The processors are closures that give the driver plain
-bytes: SQLAlchemy's own LargeBinary wraps them in a driver object, which costs more than AES-GCM.
+It seals on bind and opens on result, by the functions of `processors`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, Unpack
 
 from sqlalchemy import LargeBinary, Text, TypeDecorator, event
@@ -16,20 +15,15 @@ from sqlalchemy.types import TypeEngine, to_instance
 
 from ..codecs import Codec, codec_for
 from ..context import Context
-from ..envelope import from_text, to_text
-from ..errors import (
-    NoContextError,
-    NotAnEnvelopeError,
-    NotConfiguredError,
-    OpenError,
-    OptionError,
-    SealedError,
-    ValueRefusedError,
-)
-from ..masked import MaskedStr
+from ..errors import NoContextError, OptionError, ValueRefusedError
+from ..index import check_indexes
+from ..match import check_match
 from ..sealer import Sealer, get_sealer
 from .binding import Binding, attach
+from .comparator import SealedComparator
+from .literals import rendering
 from .options import Options, checked
+from .processors import opening, sealing
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Dialect
@@ -63,6 +57,8 @@ class Encrypted(TypeDecorator[T], Generic[T]):
 
     impl: TypeEngine[Any] | type[TypeEngine[Any]] = LargeBinary
     cache_ok = True
+    if not TYPE_CHECKING:  # Checkers take the operators of the plain type, as for any column.
+        comparator_factory = SealedComparator
 
     def __init__(
         self, inner: TypeEngine[T] | type[TypeEngine[T]], **options: Unpack[Options]
@@ -73,6 +69,8 @@ class Encrypted(TypeDecorator[T], Generic[T]):
         self.settings = checked(name, dict(options))
         if self.settings.masked and self.codec.python_type is not str:
             raise OptionError(f"{name}: only texts can be read masked")
+        check_indexes(name, self.settings.index, self.codec)
+        check_match(name, self.settings.match, self.codec)
         self.binding = Binding(self)
         super().__init__()
         self.impl = Text() if self.settings.is_text else LargeBinary()
@@ -119,68 +117,21 @@ class Encrypted(TypeDecorator[T], Generic[T]):
         """Return the function that makes envelopes of values."""
         if type(self).process_bind_param is not Encrypted.process_bind_param:
             return lambda value: self.process_bind_param(value, dialect)
-        return self._sealing()
+        return sealing(self)
 
     def result_processor(self, dialect: Dialect, coltype: object) -> _ResultProcessorType[T]:
         """Return the function that opens envelopes."""
         if type(self).process_result_value is not Encrypted.process_result_value:
             return lambda value: self.process_result_value(value, dialect)
-        return self._opening()
+        return opening(self)
 
     def process_bind_param(self, value: T | None, dialect: Dialect) -> Any:
         """Return the envelope of one value. A subclass may change the value first."""
-        return self._sealing()(value)
+        return sealing(self)(value)
 
     def process_result_value(self, value: Any, dialect: Dialect) -> T | None:
         """Return the value of one envelope. A subclass may change the value afterwards."""
-        return self._opening()(value)
-
-    def _sealing(self) -> _BindProcessorType[T]:
-        encode = self.codec.encode
-        as_text = self.settings.is_text
-        seal: Callable[[bytes], bytes] | None = None
-
-        def process(value: T | None) -> Any:
-            nonlocal seal
-            if value is None:
-                return None
-            try:
-                # Not before the first value: a sealer may be configured and a column may meet
-                # its table after the statement was compiled.
-                if seal is None:
-                    seal = self.sealer.sealing(self.context, pad=self.settings.pad)
-                data = seal(encode(value))
-            except (ValueRefusedError, NotConfiguredError) as error:
-                problem = error
-            else:
-                return to_text(data) if as_text else data
-            raise problem.at(str(self.context))
-
-        return process
-
-    def _opening(self) -> _ResultProcessorType[T]:
-        decode = self.codec.decode
-        stored_type = str if self.settings.is_text else bytes
-        masked = self.settings.masked
-        open_: Callable[[bytes], bytes] | None = None
-
-        def process(value: Any) -> T | None:
-            nonlocal open_
-            if value is None:
-                return None
-            try:
-                if open_ is None:
-                    open_ = self.sealer.opening(self.context)
-                if type(value) is not bytes or stored_type is str:
-                    value = _stored_bytes(value, stored_type)
-                opened = decode(open_(value))
-            except (OpenError, NotConfiguredError) as error:
-                problem = error
-            else:
-                return MaskedStr(opened) if masked else opened  # type: ignore[return-value]
-            raise problem.at(str(self.context))
-
-        return process
+        return opening(self)(value)
 
     def literal_processor(self, dialect: Dialect) -> _LiteralProcessorType[T]:
         """
@@ -189,16 +140,7 @@ class Encrypted(TypeDecorator[T], Generic[T]):
         It does not raise: SQLAlchemy would quote the value in its own error. What cannot be
         sealed is rendered as a call of a function that no database has.
         """
-        bind = self.bind_processor(dialect)
-
-        def process(value: Any) -> str:
-            try:
-                return _literal(bind(value), dialect)
-            except Exception as error:  # noqa: BLE001 - see above
-                reason = str(error) if isinstance(error, SealedError) else type(error).__name__
-            return f"sqlalchemy_sealed_could_not_seal({_quoted(reason)})"
-
-        return process
+        return rendering(self.bind_processor(dialect), dialect)
 
     # -- what SQLAlchemy asks of a type
 
@@ -251,15 +193,22 @@ class Encrypted(TypeDecorator[T], Generic[T]):
     def _static_cache_key(self) -> Any:  # pyright: ignore[reportIncompatibleVariableOverride]
         # The stock key leaves out what is not a positional __init__ argument of a public name,
         # such as the context, and is copied with the type: two types that differ only there
-        # would share one compiled statement, processors included. This one is made anew each
-        # time, of everything that an instance has; it is asked for once a bound value.
-        cls = type(self)
+        # would share one compiled statement, processors included. This one is made of everything
+        # that an instance has, and kept as long as it has the same; it is asked for more than
+        # once in each execution.
+        cls, state, label = type(self), self.__dict__, self.settings.context or self.binding.label
+        has = cls, self.codec, self.settings, label, state.get("tracked")
+        known, key = state.get("_cache_key", (None, None))
+        if known == has and not self._variant_mapping:
+            return key
         variants = tuple(
             (name, variant._static_cache_key) for name, variant in self._variant_mapping.items()
         )
-        own = cls, self.codec, self.settings, self.label, variants
+        own = _kind(cls, self.codec, self.settings), label, variants  # type: ignore[arg-type]
         if cls.__module__.startswith(_OURS):
-            return (*own, self.__dict__.get("tracked"))
+            key = (*own, state.get("tracked"))
+            state["_cache_key"] = has, key
+            return key
         if not cls.__dict__.get("cache_ok"):
             return self._uncached_key()
         return (*own, *(item for item in sorted(vars(self).items()) if item[0] not in _INTERNAL))
@@ -281,6 +230,7 @@ class Encrypted(TypeDecorator[T], Generic[T]):
         state.pop("comparator_factory", None)
         state.pop("_static_cache_key", None)
         state.pop("_cache_token", None)
+        state.pop("_cache_key", None)
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -310,6 +260,22 @@ class Encrypted(TypeDecorator[T], Generic[T]):
         return f"{type(self).__name__}({rendered})"
 
 
+class _Kind:
+    """What types have in common that differ in their context only: one object for equal ones."""
+
+    __slots__ = ("parts",)
+
+    def __init__(self, *parts: object) -> None:
+        self.parts = parts
+
+    def __repr__(self) -> str:
+        return repr(self.parts)
+
+
+# In a cache key this object is hashed and compared by identity; its parts take longer than all the
+# rest of the key. If one is dropped here, equal types get another one, and compile once more.
+_kind = lru_cache(maxsize=4096)(_Kind)
+
 _OURS = f"{__package__}."
 _INTERNAL = {
     *dir(Encrypted),
@@ -318,38 +284,9 @@ _INTERNAL = {
     "settings",
     "binding",
     "_cache_token",
+    "_cache_key",
     "_static_cache_key",
 }
 """Attributes that the cache key has already, or that SQLAlchemy keeps on an instance."""
 
 event.listen(Encrypted, "after_parent_attach", attach, propagate=True)
-
-
-def _stored_bytes(value: Any, stored_type: type[Any]) -> bytes:
-    """Return the stored bytes of what a driver gave, if it is of the column's storage form."""
-    if stored_type is str and isinstance(value, str):
-        return from_text(value)
-    if stored_type is bytes and isinstance(value, bytes | bytearray | memoryview):
-        return bytes(value)
-    raise NotAnEnvelopeError(
-        f"the stored value is not an envelope: the driver returned {type(value).__name__}, the "
-        f"column is declared with {'text' if stored_type is str else 'binary'} storage"
-    )
-
-
-def _literal(stored: bytes | str | None, dialect: Dialect) -> str:
-    match stored:
-        case None:
-            return "NULL"
-        case str():
-            return f"'{stored}'"  # base64url: nothing in it needs quoting
-        case _ if dialect.name == "postgresql":
-            return f"decode('{stored.hex()}', 'hex')"  # no backslash: how it is read is a setting
-        case _ if dialect.name == "mssql":
-            return f"0x{stored.hex()}"
-        case _:
-            return f"X'{stored.hex()}'"
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from typing import Any, Literal, TypedDict
 
+from ..envelope import MAX_SLOTS
 from ..errors import OptionError
+from ..index import BlindIndex
+from ..match import MatchIndex
 from ..padding import MAX_BLOCK, is_block
 from ..sealer import DEFAULT, Sealer
 
@@ -24,6 +28,10 @@ class Options(TypedDict, total=False):
         storage: "binary" (default) or "text", which is a third larger.
         pad: hide the length, by padding to a multiple of this many bytes (2 to 65,536).
         masked: texts are read as `MaskedStr`, whose repr shows nothing. For texts only.
+        index: the blind index to search the column by, or several; by default none.
+        match: the match index to search parts of texts by; by default none. For texts only.
+        check: whether tables made from the metadata get a CHECK constraint that refuses what is
+            not an envelope; by default they do.
     """
 
     context: str | None
@@ -31,6 +39,9 @@ class Options(TypedDict, total=False):
     storage: Literal["binary", "text"]
     pad: int | None
     masked: bool
+    index: BlindIndex | Sequence[BlindIndex] | None
+    match: MatchIndex | None
+    check: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +53,18 @@ class Settings:
     storage: str = "binary"
     pad: int | None = None
     masked: bool = False
+    index: tuple[BlindIndex, ...] = ()
+    match: MatchIndex | None = None
+    check: bool = True
+
+    @property
+    def slots(self) -> int:
+        """How many slots the envelopes have."""
+        return sum(index.slots for index in self.index)
+
+    def position(self, number: int) -> int:
+        """Return the first slot of an index, counted from 0."""
+        return sum(index.slots for index in self.index[:number])
 
     @property
     def is_text(self) -> bool:
@@ -50,11 +73,14 @@ class Settings:
 
     def arguments(self) -> dict[str, Any]:
         """Return the options that say something other than the default, by name."""
-        return {
+        given = {
             field.name: getattr(self, field.name)
             for field in fields(self)
             if getattr(self, field.name) != field.default
         }
+        if len(self.index) == 1:
+            given["index"] = self.index[0]
+        return given
 
 
 def checked(type_name: str, given: dict[str, Any]) -> Settings:
@@ -73,11 +99,19 @@ def checked(type_name: str, given: dict[str, Any]) -> Settings:
                 f"{', '.join(sorted(Options.__annotations__))})"
             )
     sealer = given.get("sealer", DEFAULT)
-    settings = Settings(**{**given, "sealer": getattr(sealer, "name", sealer)})
+    given = {**given, "sealer": getattr(sealer, "name", sealer), "index": _indexes(given)}
+    settings = Settings(**given)
     problem = _problem(settings)
     if problem is not None:
         raise OptionError(f"{type_name}: {problem}")
     return settings
+
+
+def _indexes(given: dict[str, Any]) -> tuple[Any, ...]:
+    index = given.get("index")
+    if index is None:
+        return ()
+    return tuple(index) if isinstance(index, list | tuple) else (index,)
 
 
 def _problem(settings: Settings) -> str | None:
@@ -91,6 +125,21 @@ def _problem(settings: Settings) -> str | None:
         return f"pad must be a whole number of bytes from 2 to {MAX_BLOCK}"
     if not isinstance(settings.masked, bool):
         return "masked must be True or False"
+    if not isinstance(settings.check, bool):
+        return "check must be True or False"
+    if not isinstance(settings.match, MatchIndex | None):
+        return "match must be a MatchIndex"
+    return _index_problem(settings)
+
+
+def _index_problem(settings: Settings) -> str | None:
+    if not all(isinstance(index, BlindIndex) for index in settings.index):
+        return "index must be a BlindIndex or a list of them"
+    names = [index.name for index in settings.index]
+    if len(set(names)) < len(names):
+        return "two blind indexes of one column need different names: BlindIndex('name')"
+    if settings.slots > MAX_SLOTS:
+        return f"the blind indexes take {settings.slots} slots; there are {MAX_SLOTS}"
     return None
 
 

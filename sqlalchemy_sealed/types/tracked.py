@@ -17,8 +17,7 @@ from sqlalchemy import event
 from sqlalchemy.orm import InstanceState, QueryableAttribute
 from sqlalchemy.orm.attributes import flag_modified
 
-from ..codecs.json import MAX_DEPTH
-from ..errors import ValueRefusedError
+from ..codecs.json import MAX_DEPTH, refuse_depth
 
 _State: TypeAlias = InstanceState[Any]
 
@@ -216,9 +215,7 @@ def tracked(value: Any, outer: Tracked | None = None, depth: int = 0) -> Any:
     if not isinstance(value, dict | list | tuple):
         return value
     if depth >= MAX_DEPTH:
-        raise ValueRefusedError(
-            f"not JSON: it contains itself, or is nested deeper than {MAX_DEPTH} levels"
-        )
+        refuse_depth()
     kind = TrackedDict if isinstance(value, dict) else TrackedList
     return kind(cast("Any", value), outer, depth)
 
