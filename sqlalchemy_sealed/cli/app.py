@@ -6,6 +6,7 @@ import click
 
 from .. import __version__
 from .demo.command import demo
+from .index import index
 from .keys import init, keys
 
 
@@ -25,9 +26,11 @@ def app() -> None:
       sealed init          make a root key and a keystore for your application
       sealed keys list     show the keys
       sealed keys rotate   make a new primary data key
+      sealed index plan    say what a blind index over a column would show
     """  # noqa: D301 - to click, the control character means "do not wrap"
 
 
 app.add_command(demo)
 app.add_command(init)
 app.add_command(keys)
+app.add_command(index)

@@ -119,8 +119,13 @@ def list_keys(keystore: Path, name: str | None, *, as_json: bool) -> None:
 @keys.command(cls=Command)
 @click.argument("name", default=DEFAULT)
 @keystore_option
+@click.option(
+    "--index",
+    is_flag=True,
+    help="Use a new index key from this data key on: the announced one, or one made now.",
+)
 @json_option
-def rotate(name: str, keystore: Path, *, as_json: bool) -> None:
+def rotate(name: str, keystore: Path, *, index: bool, as_json: bool) -> None:
     """
     Make a new primary data key under NAME (by default "default").
 
@@ -130,7 +135,7 @@ def rotate(name: str, keystore: Path, *, as_json: bool) -> None:
     """
     manager = KeyManager(FileKeystore(keystore), environment.root_key())
     old = manager.keyset(name).primary
-    keyset = manager.rotate(name)
+    keyset = manager.rotate(name, index=index)
     if as_json:
         print_json(_fields(keyset.primary, keyset))
         return
@@ -139,6 +144,39 @@ def rotate(name: str, keystore: Path, *, as_json: bool) -> None:
         f"[green]✓[/] {escape(repr(name))}: primary is now {keyset.primary.key_id.hex()} "
         f"(generation {keyset.primary.generation}); {old.key_id.hex()} stays and opens what it "
         "sealed",
+    )
+    made = keyset.primary
+    if index and made.index_key_id is not None:
+        say(console(), f"  index key is now {made.index_key_id.hex()}")
+    if index and made.bridge_key_id is not None:
+        say(
+            console(),
+            f"  {made.bridge_key_id.hex()} is searched, too, until the rows are resealed and the "
+            "data keys that name it are destroyed",
+        )
+
+
+@keys.command("announce-index", cls=Command)
+@click.argument("name", default=DEFAULT)
+@keystore_option
+@json_option
+def announce_index(name: str, keystore: Path, *, as_json: bool) -> None:
+    """
+    Make the index key that the next `rotate --index` of NAME will use.
+
+    Applications that read the keystore from now on search under it, too. Let all of them
+    refresh or restart before you rotate: then none of them misses a row.
+    """
+    keyset = KeyManager(FileKeystore(keystore), environment.root_key()).announce_index(name)
+    record = keyset.announced
+    assert record is not None  # noqa: S101 - it was just made
+    if as_json:
+        print_json(_fields(record, keyset))
+        return
+    say(
+        console(),
+        f"[green]✓[/] {escape(repr(name))}: index key {record.key_id.hex()} is announced; when "
+        f"all applications have read the keystore, run 'sealed keys rotate {escape(name)} --index'",
     )
 
 
@@ -151,11 +189,15 @@ def _fields(record: KeyRecord, keyset: Keyset) -> dict[str, Any]:
         "state": str(record.state),
         "primary": record == keyset.primary,
         "created": record.created.isoformat(),
+        "bridge_key_id": record.bridge_key_id.hex() if record.bridge_key_id else None,
+        "index_key_id": record.index_key_id.hex() if record.index_key_id else None,
     }
 
 
 def _row(record: KeyRecord, keyset: Keyset) -> list[str]:
     state = str(record.state) + (", primary" if record == keyset.primary else "")
+    if record == keyset.announced:
+        state = "announced"
     age = datetime.now(UTC) - record.created
     created = record.created.astimezone(UTC).date().isoformat()
     return [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,12 +19,7 @@ from rich.table import Table
 from ..output import Command, console, json_option, print_json, say
 from .model import SEALED_COLUMNS, TABLE
 from .records import people
-from .registry import Refusal, Registry, connect, make_keys
-
-SEARCH = (
-    "Finding a person by e-mail address is not in this version: equality on sealed columns "
-    "needs a blind index, which is being built."
-)
+from .registry import Found, Refusal, Registry, connect, make_keys
 
 
 @dataclass
@@ -36,17 +32,19 @@ class Findings:
     application_sees: dict[str, Any] = field(default_factory=dict)
     database_sees: dict[str, str] = field(default_factory=dict)
     readable_values: int = -1
-    search: str = SEARCH
+    search: Found | None = None
     refusals: list[Refusal] = field(default_factory=list)
     rows_by_key_after_rotation: dict[str, int] = field(default_factory=dict)
     read_after_rotation: int = -1
 
     @property
     def as_expected(self) -> bool:
-        """Whether nothing was readable, everything wrong was refused, all else was read."""
+        """Whether nothing was readable, everything wrong was refused, all else was found."""
         return (
             self.readable_values == 0
-            and len(self.refusals) == 3
+            and self.search is not None
+            and self.search.patients == [1]
+            and len(self.refusals) == 4
             and all(refusal.error for refusal in self.refusals)
             and len(self.rows_by_key_after_rotation) == 2
             and self.read_after_rotation == self.records + 1
@@ -62,7 +60,9 @@ class Findings:
     show_default=True,
     help="How many patients to write.",
 )
-@click.option("--keep", is_flag=True, help="Leave the table in a database given by URL.")
+@click.option(
+    "--keep", is_flag=True, help="Leave the table in a database given by URL, and its keys."
+)
 @json_option
 @click.pass_context
 def demo(ctx: click.Context, url: str | None, records: int, *, keep: bool, as_json: bool) -> None:
@@ -70,29 +70,44 @@ def demo(ctx: click.Context, url: str | None, records: int, *, keep: bool, as_js
     Create a small patient registry and show what the database holds of it.
 
     URL is a SQLite or PostgreSQL database, such as postgresql://user:password@localhost/test.
-    Without it a SQLite file is made in a temporary folder and left there to look at. Keys are
-    made in a temporary folder, too; nothing else is touched.
+    Without it a SQLite file is made in a temporary folder and left there to look at, with its
+    keys. With it, table and keys are removed at the end; nothing else is touched.
 
     Exits with 1 if anything was readable or accepted that should not be.
     """
-    folder = Path(tempfile.mkdtemp(prefix="sealed-demo-"))
-    engine = connect(url or f"sqlite:///{folder / 'patients.sqlite'}")
-    registry = Registry(engine, make_keys(folder))
-    findings = Findings(engine.url.render_as_string(), str(folder), records)
-    show = Show(Console(quiet=True) if as_json else console(), findings)
-    registry.create()
-    try:
-        run(registry, findings, show)
-    finally:
-        if url and not keep:
-            registry.drop()
-        engine.dispose()
+    kept = keep or not url
+    with temporary_folder(kept=kept) as folder:
+        engine = connect(url or f"sqlite:///{folder / 'patients.sqlite'}")
+        registry = Registry(engine, make_keys(folder))
+        findings = Findings(engine.url.render_as_string(), str(folder), records)
+        show = Show(Console(quiet=True) if as_json else console(), findings)
+        registry.create()
+        try:
+            run(registry, findings, show)
+        finally:
+            if not kept:
+                registry.drop()
+            engine.dispose()
     if as_json:
         print_json(asdict(findings) | {"as_expected": findings.as_expected})
     else:
-        show.end(kept=keep or not url, own_file=not url)
+        show.end(kept=kept, own_file=not url)
     if not findings.as_expected:
         ctx.exit(1)
+
+
+@contextmanager
+def temporary_folder(*, kept: bool) -> Iterator[Path]:
+    """Make a folder, and remove it at the end; if it is to be kept, only after an error."""
+    folder = Path(tempfile.mkdtemp(prefix="sealed-demo-"))
+    try:
+        yield folder
+    except BaseException:
+        kept = False
+        raise
+    finally:
+        if not kept:
+            shutil.rmtree(folder)
 
 
 def run(registry: Registry, findings: Findings, show: Show) -> None:
@@ -108,6 +123,8 @@ def run(registry: Registry, findings: Findings, show: Show) -> None:
     findings.database_sees = {k: v.hex() for k, v in registry.stored(1).items()}
     findings.readable_values = registry.readable_values(patients)
     show.both_sides()
+
+    findings.search = registry.find(patients[0].email.upper())
     show.search()
 
     for refusal in registry.refusals(1):
@@ -169,11 +186,17 @@ class Show:
         )
 
     def search(self) -> None:
-        """Say what search does."""
-        self._say(f"[yellow]-[/] {SEARCH}\n")
+        """Print what was asked for, what the database was sent and what it found."""
+        found = self.findings.search
+        assert found is not None  # noqa: S101 - it was just made
+        numbers = ", ".join(map(str, found.patients)) or "nobody"
+        query = f'Patient.email == "{escape(found.asked)}"'
+        self._say(f"{_mark(found.patients == [1])} {query} finds: patient {numbers}")
+        self._say(f"    the database was sent {len(found.sent) // 2} bytes: {found.sent}")
+        self._say("    the price: equal addresses have equal index values, and that shows\n")
 
     def refusals(self) -> None:
-        """Print what was done to a stored value and what reading it said."""
+        """Print what was tried and how it was refused."""
         for refusal in self.findings.refusals:
             self._say(f"{_mark(bool(refusal.error))} {refusal.deed}")
             self._say(f"    [red]{refusal.error or 'NOT REFUSED'}[/]: {escape(refusal.message)}")

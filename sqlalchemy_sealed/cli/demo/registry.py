@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Engine, create_engine, inspect, make_url, select, text
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy import URL, Engine, create_engine, event, inspect, make_url, select, text
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError
 from sqlalchemy.orm import Session
 
 from ... import secretfile
-from ...envelope import KEY_ID_SIZE, MAGIC
-from ...errors import ConfigurationError, MissingExtraError, OpenError
+from ...envelope import KEY_ID_SIZE, MAGIC, SLOT_SIZE
+from ...errors import ConfigurationError, MissingExtraError, OpenError, RefusedOperationError
 from ...keymanager import KeyManager
 from ...keystores.file import FileKeystore
 from ...providers.local import LocalRootKey
@@ -32,11 +32,20 @@ BATCH = 50
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """What was done to a stored value, and how reading it was refused."""
+    """What was tried, and how it was refused; no error if it was not."""
 
     deed: str
     error: str | None
     message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The address that was asked for, the bytes that were sent in its place, the patients found."""
+
+    asked: str
+    sent: str
+    patients: list[int]
 
 
 def connect(url: str) -> Engine:
@@ -145,6 +154,26 @@ class Registry:
             patient = session.get_one(Patient, number)
             return {column: getattr(patient, column) for column in SEALED_COLUMNS}
 
+    def find(self, email: str) -> Found:
+        """Find patients by e-mail address, and note what the database was sent."""
+        sent: list[bytes] = []
+
+        def note(_: Any, __: Any, ___: str, parameters: Any, *____: Any) -> None:
+            values = parameters.values() if isinstance(parameters, dict) else parameters
+            sent.extend(bytes(value) for value in values)
+
+        event.listen(self.engine, "before_cursor_execute", note)
+        try:
+            with Session(self.engine) as session:
+                found = session.scalars(select(Patient.id).where(Patient.email == email)).all()
+        finally:
+            event.remove(self.engine, "before_cursor_execute", note)
+        # With one index key, a database may be sent the same index value twice.
+        parts = [
+            data[at : at + SLOT_SIZE] for data in sent for at in range(0, len(data), SLOT_SIZE)
+        ]
+        return Found(email, b"".join(dict.fromkeys(parts)).hex(), list(found))
+
     def read_all(self) -> list[Person]:
         """Return all patients, opened."""
         with Session(self.engine) as session:
@@ -187,19 +216,29 @@ class Registry:
             return dict(Counter(bytes(row[0]).hex() for row in rows))
 
     def refusals(self, number: int) -> Iterator[Refusal]:
-        """Damage one stored value in three ways, read it each time, and put it back."""
+        """
+        Try what must not work: to read a damaged value, to write plaintext past the type, and
+        to ask what the database could only answer wrongly. The value is put back.
+        """
         stored = self.stored(number)
         flipped = bytearray(stored["email"])
         flipped[-1] ^= 1
-        deeds = [
-            ("one bit of the stored e-mail address was changed", bytes(flipped)),
-            ("the stored phone number was copied into the e-mail column", stored["phone"]),
-            ("plaintext was written past the type", b"eve@example.org"),
-        ]
-        for deed, value in deeds:
+        damages = {
+            "one bit of the stored e-mail address was changed": bytes(flipped),
+            "the stored phone number was copied into the e-mail column": stored["phone"],
+        }
+        for deed, value in damages.items():
             self._overwrite(number, value)
-            yield self._attempt(deed, lambda: self.read(number))
+            yield _attempt(deed, lambda: self.read(number))
         self._overwrite(number, stored["email"])
+        yield _attempt(
+            "plaintext was written into the e-mail column by raw SQL",
+            lambda: self._overwrite(number, b"eve@example.org"),
+        )
+        yield _attempt(
+            'the database was asked for Patient.name.like("A%")',
+            lambda: select(Patient).where(Patient.name.like("A%")),
+        )
 
     def _overwrite(self, number: int, value: bytes) -> None:
         with self.engine.begin() as connection:
@@ -208,9 +247,13 @@ class Registry:
                 {"value": value, "id": number},
             )
 
-    def _attempt(self, deed: str, read: Callable[[], object]) -> Refusal:
-        try:
-            read()
-        except OpenError as error:
-            return Refusal(deed, type(error).__name__, str(error))
-        return Refusal(deed, None, "the value was read")
+
+def _attempt(deed: str, do: Callable[[], object]) -> Refusal:
+    try:
+        do()
+    except (OpenError, RefusedOperationError) as error:
+        return Refusal(deed, type(error).__name__, str(error))
+    except IntegrityError as error:
+        # PostgreSQL quotes the row in the lines after the first one.
+        return Refusal(deed, type(error).__name__, str(error.orig).partition("\n")[0])
+    return Refusal(deed, None, "it was done")
