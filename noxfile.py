@@ -33,7 +33,7 @@ def requirements(*names: str) -> list[str]:
 @nox.session(python=PYTHONS)
 @nox.parametrize("sqlalchemy", SQLALCHEMYS)
 def tests(session: nox.Session, sqlalchemy: str) -> None:
-    """Run all tests, on SQLite and PostgreSQL."""
+    """Run all tests, on SQLite, PostgreSQL and MariaDB."""
     session.install("-e", ".[test]", f"sqlalchemy~={sqlalchemy}.0")
     session.run("python", "-m", "pytest", *session.posargs)
 
@@ -42,10 +42,9 @@ def tests(session: nox.Session, sqlalchemy: str) -> None:
 def unit(session: nox.Session) -> None:
     """Run the tests that need no server and no patience."""
     session.install("-e", ".[test]")
+    serverless = "not slow and not postgres and not mariadb"
     places = ["tests/unit", "tests/vectors", "tests/property", "tests/test_layers.py"]
-    session.run(
-        "python", "-m", "pytest", "-m", "not slow and not postgres", *places, *session.posargs
-    )
+    session.run("python", "-m", "pytest", "-m", serverless, *places, *session.posargs)
 
 
 @nox.session

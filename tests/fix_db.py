@@ -1,32 +1,66 @@
 """
 Fixtures: databases.
 
-A test that asks for `engine` or `async_engine` runs on every database, on an empty one each time.
+A test that asks for `engine` or `async_engine` runs on SQLite and PostgreSQL, on an empty database
+each time; with `@ON_MARIADB_TOO`, `engine` is also one on MariaDB. A test that asks for
+`mariadb_engine` runs on MariaDB only, and is marked `mariadb`.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from servers import postgres
-from servers.server import Server
+from servers import mariadb, postgres
+from servers.server import Server, ServiceMissingError
 from sqlalchemy import URL, Engine, NullPool, StaticPool, create_engine, make_url, text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 DATABASES = ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)]
-SERVER = pytest.StashKey[Server]()
+MARIADB = pytest.param("mariadb", marks=pytest.mark.mariadb)
+ON_MARIADB_TOO = pytest.mark.parametrize("database_url", [*DATABASES, MARIADB], indirect=True)
+SERVERS = pytest.StashKey[list[Server]]()
 
 
 @pytest.fixture(scope="session")
 def postgres_url(request: pytest.FixtureRequest) -> Iterator[str]:
     """Start a PostgreSQL server, and return the URL of its superuser for psycopg 3."""
     with postgres.running() as server:
-        request.config.stash[SERVER] = server
+        request.config.stash.setdefault(SERVERS, []).append(server)
         yield server.url
+
+
+@pytest.fixture(scope="session")
+def mariadb_server(request: pytest.FixtureRequest) -> Iterator[Server]:
+    """Start a MariaDB server. In CI there must be one; elsewhere there may be none."""
+    try:
+        mariadb.installation()
+    except ServiceMissingError as missing:
+        if os.environ.get("CI") == "true":
+            raise
+        pytest.skip(str(missing))
+    with mariadb.running() as server:
+        request.config.stash.setdefault(SERVERS, []).append(server)
+        yield server
+
+
+@pytest.fixture
+def mariadb_url(mariadb_server: Server) -> Iterator[URL]:
+    """Return the URL of an empty database of a MariaDB server, for PyMySQL."""
+    with empty_database(mariadb_server.url) as url:
+        yield url
+
+
+@pytest.fixture
+def mariadb_engine(mariadb_url: URL) -> Iterator[Engine]:
+    """Return an engine on an empty database of a MariaDB server."""
+    engine = create_engine(mariadb_url)
+    yield engine
+    engine.dispose()
 
 
 @pytest.fixture
@@ -44,6 +78,8 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[URL
     """Return the URL of an empty database: a SQLite file, then a schema in PostgreSQL."""
     if request.param == "sqlite":
         yield URL.create("sqlite", database=str(tmp_path / "test.db"))
+    elif request.param == "mariadb":
+        yield request.getfixturevalue("mariadb_url")
     else:
         with empty_schema(request.getfixturevalue("postgres_url")) as url:
             yield url
@@ -85,9 +121,25 @@ def empty_schema(server_url: str) -> Iterator[URL]:
             connection.execute(text(f"DROP SCHEMA {schema} CASCADE"))
 
 
+@contextmanager
+def empty_database(server_url: str) -> Iterator[URL]:
+    """Make a database of a MariaDB server, yield its URL, and drop it."""
+    name = f"test_{uuid4().hex}"
+    admin = create_engine(server_url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    try:
+        yield make_url(server_url).set(database=name)
+    finally:
+        with admin.connect() as connection:
+            # A transaction that a test forgot would block this for ever.
+            connection.execute(text("SET lock_wait_timeout = 10"))
+            connection.execute(text(f"DROP DATABASE {name}"))
+
+
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
-    """Say which PostgreSQL the tests ran on."""
-    if server := config.stash.get(SERVER, None):
+    """Say which servers the tests ran on."""
+    for server in config.stash.get(SERVERS, []):
         terminalreporter.write_line(f"Tests ran on {server.description}.")

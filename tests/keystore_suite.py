@@ -95,6 +95,7 @@ class KeystoreSuite:
             {"wrapped": "vault:v1:" + "A" * 5000},
             {"created": datetime(2026, 1, 2, tzinfo=timezone(timedelta(hours=5, minutes=30)))},
             {"index_key_id": None},
+            {"bridge_key_id": b"\x02" * 8},
             {"wrapped": "", "state": KeyState.DESTROYED},
         ],
         ids=" ".join,

@@ -33,7 +33,7 @@ from click.testing import CliRunner
 from sqlalchemy import Connection, Engine, event
 
 import sqlalchemy_sealed
-from sqlalchemy_sealed import environment, errors, sealer
+from sqlalchemy_sealed import environment, errors, normalizers, sealer
 from sqlalchemy_sealed import types as sealed_types
 from sqlalchemy_sealed.cli.app import app
 from sqlalchemy_sealed.providers.local import ROOT_KEY_VARIABLE
@@ -130,9 +130,10 @@ class Run:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Return an empty current folder, in a process that knows no sealer and no setting of ours."""
+    """Return an empty current folder, where no page left a sealer, a setting or a normaliser."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sealer, "_sealers", {})
+    monkeypatch.setattr(normalizers, "_NORMALIZERS", dict(normalizers._NORMALIZERS))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     before = dict(os.environ)
     for name in [name for name in before if name.startswith("SEALED_")]:

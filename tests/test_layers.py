@@ -23,21 +23,38 @@ ROWS = """
 .protocols
 .providers .keystores .keystores.book
 .providers.local .keystores.file .keystores.memory
-.keymanager .keycache
+.keycache
+.keymanager
 .sealer
 .environment
 .codecs.base
 .codecs.binary .codecs.enum .codecs.json .codecs.numbers .codecs.temporal .codecs.text
-.codecs
+.codecs .normalizers
+.index
+.guessing .widths .advice .counting .match
+.plan
 .leaks
-.types.binding .types.options .types.tracked
-.types.base
+.types.binding .types.options .types.tracked .types.literals .types.loose
+.types.parameters .types.token_sql .types.changed
+.types.terms .types.processors
+.types.slots .types.match
+.types.search
+.types.comparison
+.types.comparator .types.declaration
+.types.match_table .types.match_sql
+.types.base .types.companion .types.inlist
 .types.catalog .types.json
 .types.orm
 .types
+.guard.kinds .guard.parts
+.guard.findings
+.guard.expressions .guard.parameters
+.guard.selects .guard.assignments
+.guard .exact
+.ranking
 sqlalchemy_sealed
-.cli.output .cli.demo .cli.demo.model .cli.demo.records
-.cli.demo.registry .cli.keys
+.cli.output .cli.database .cli.column .cli.demo .cli.demo.model .cli.demo.records
+.cli.demo.registry .cli.keys .cli.index
 .cli.demo.command
 .cli.app
 .cli
@@ -51,7 +68,7 @@ HEIGHT = {
 
 NOT_ON_IMPORT = {
     "aiosqlite", "alembic", "alembic_ext", "boto3", "botocore", "click", "hvac", "psycopg",
-    "pydantic", "pytest", "requests", "rich", "sqlmodel", "tink",
+    "pydantic", "pymysql", "pytest", "requests", "rich", "sqlmodel", "tink",
 }  # fmt: skip
 
 

@@ -19,10 +19,20 @@ import pytest
 import sqlalchemy as sa
 from leak_search import OTHER_SEALER, PEOPLE, SITUATIONS, Base, Search, Situation, canary, row
 from sqlalchemy import URL, NullPool, create_engine
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from sqlalchemy_sealed import KeyManager, LocalRootKey, MemoryKeystore, Sealer, get_sealer
+from sqlalchemy_sealed import (
+    EncryptedString,
+    EncryptedText,
+    KeyManager,
+    LocalRootKey,
+    MemoryKeystore,
+    Sealer,
+    get_sealer,
+)
 from sqlalchemy_sealed.aead import derive
+from sqlalchemy_sealed.context import pack
 
 LOUDEST = {"echo": "debug", "logging_name": "people", "pool_logging_name": "pool"}
 MODES = {
@@ -48,7 +58,9 @@ def keys(sealer: Sealer, keystore: MemoryKeystore, provider: LocalRootKey) -> li
     get_sealer(OTHER_SEALER).configure(keystore=others, provider=provider, replace=True)
     records = [*keystore.load("default"), *others.load(OTHER_SEALER)]
     material = [provider.unwrap(record.wrapped, record.binding) for record in records]
-    return [*material, *(derive(key, b"sqlalchemy-sealed v1 aead") for key in material)]
+    index = b"sqlalchemy-sealed v1 index\x00" + pack(("leak_people.code", "equal"))
+    infos = (b"sqlalchemy-sealed v1 aead", index)
+    return [*material, *(derive(key, info) for key in material for info in infos)]
 
 
 @pytest.fixture(autouse=True)
@@ -186,6 +198,45 @@ def test_the_database_holds_no_plaintext(engine: sa.Engine, secret: str, keys: l
     search = dump(engine)
     assert search.places(plain) != []
     assert search.places(secret, *keys) == []
+
+
+CHECKED = sa.Table(
+    "checked_people",
+    sa.MetaData(),
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("secret", EncryptedString()),
+    sa.Column("note", EncryptedText(storage="text")),
+)
+
+
+@pytest.mark.parametrize("column", ["secret", "note"])
+@pytest.mark.parametrize(
+    "write",
+    [
+        "UPDATE checked_people SET {} = :value",
+        "INSERT INTO checked_people (id, {}) VALUES (2, :value)",
+        "INSERT INTO checked_people (id, {}) SELECT 2, :value",
+    ],
+)
+def test_plaintext_past_the_type_is_refused_by_the_database(
+    write: str, column: str, engine: sa.Engine, secret: str
+) -> None:
+    """The CHECK of a table made from its metadata takes envelopes only, also from raw SQL."""
+    CHECKED.create(engine)
+    with engine.begin() as connection:
+        connection.execute(CHECKED.insert(), {"id": 1, "secret": secret, "note": secret})
+    raw = sa.text(write.format(column))
+    for value in (secret, ""):
+        plaintext = value.encode() if column == "secret" else value
+        with engine.connect() as connection, pytest.raises(IntegrityError) as caught:
+            connection.execute(raw, {"value": plaintext})
+        assert f"checked_people_{column}_sealed" in str(caught.value.orig)
+    with engine.begin() as connection:
+        stored = connection.exec_driver_sql(f"SELECT {column} FROM checked_people").scalar_one()
+        connection.execute(raw, {"value": stored})
+        connection.execute(raw.bindparams(value=None)) if "UPDATE" in write else None
+        found = connection.scalars(sa.select(CHECKED.c[column])).all()
+    assert set(found) == ({None} if "UPDATE" in write else {secret})
 
 
 @pytest.mark.parametrize("storage", ["secret", "note"])

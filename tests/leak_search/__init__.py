@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import reading, writing
+from . import reading, searching, writing
 from .canaries import Search, canary
 from .reading import OTHER_SEALER
 from .situation import PEOPLE, SITUATIONS, Base, Person, Situation, row
@@ -18,5 +18,6 @@ __all__ = [
     "canary",
     "reading",
     "row",
+    "searching",
     "writing",
 ]

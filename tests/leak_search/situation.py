@@ -17,7 +17,13 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from sqlalchemy_sealed import EncryptedInteger, EncryptedJSON, EncryptedString, EncryptedText
+from sqlalchemy_sealed import (
+    BlindIndex,
+    EncryptedInteger,
+    EncryptedJSON,
+    EncryptedString,
+    EncryptedText,
+)
 
 LENGTH = 60
 """Most characters of the secret column; a canary has fewer."""
@@ -49,7 +55,11 @@ class Base(DeclarativeBase):
 
 
 class Person(Base):
-    """Sealed columns, and plain ones that can fail."""
+    """
+    Sealed columns, and plain ones that can fail.
+
+    Two of the sealed ones have no CHECK constraint: plaintext can be written past their types.
+    """
 
     __tablename__ = "leak_people"
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -58,9 +68,14 @@ class Person(Base):
         sa.Enum(Kind, native_enum=False, validate_strings=True)
     )
     refusing: Mapped[str | None] = mapped_column(Refusing(10))
-    secret: Mapped[str | None] = mapped_column(EncryptedString(LENGTH))
-    note: Mapped[str | None] = mapped_column(EncryptedText(storage="text"))
+    secret: Mapped[str | None] = mapped_column(EncryptedString(LENGTH, check=False))
+    note: Mapped[str | None] = mapped_column(EncryptedText(storage="text", check=False))
     number: Mapped[int | None] = mapped_column(EncryptedInteger())
+    code: Mapped[str | None] = mapped_column(EncryptedString(index=BlindIndex()))
+    badge: Mapped[str | None] = mapped_column(EncryptedString(index=BlindIndex(unique=True)))
+    city: Mapped[str | None] = mapped_column(
+        EncryptedText(storage="text", index=BlindIndex(bits=4, normalize="casefold"))
+    )
     document: Mapped[Any] = mapped_column(EncryptedJSON(), nullable=True)
 
 
@@ -99,7 +114,8 @@ def ends_in(error: type[Exception] | None, *, after: Deed | None = None) -> Call
 def row(value: str, /, **others: Any) -> dict[str, Any]:
     """Return a row whose sealed columns hold the value."""
     sealed = {"secret": value, "note": value, "document": {value: [value]}, "number": None}
-    return {"key": uuid4().hex, "kind": Kind.ADULT, "refusing": None} | sealed | others
+    searched = {"code": value, "badge": None, "city": value}
+    return {"key": uuid4().hex, "kind": Kind.ADULT, "refusing": None} | sealed | searched | others
 
 
 def store(connection: Connection, secret: str) -> None:

@@ -236,6 +236,12 @@ def _an_object_is_refused_by_the_database(connection: Connection, secret: str) -
         session.flush()
 
 
+@ends_in(IntegrityError, after=store)
+def _plaintext_is_refused_by_the_check(connection: Connection, secret: str) -> None:
+    """The error of a database may quote the whole row: the other columns are sealed in it."""
+    connection.execute(sa.text("UPDATE leak_people SET number = :value"), {"value": b"36"})
+
+
 @ends_in(DBAPIError)
 def _the_table_does_not_exist(connection: Connection, secret: str) -> None:
     table = PEOPLE.to_metadata(sa.MetaData(), name="leak_nobody")

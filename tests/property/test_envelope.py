@@ -5,19 +5,22 @@ from __future__ import annotations
 import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
-from property.strategies import contexts, damaged, envelopes, parts, texts, untimed
+from property.strategies import contexts, damaged, envelopes, parts, texts, token_sets, untimed
 from vectors.sealers import sealer_with
 
 from sqlalchemy_sealed import Context, Sealer
 from sqlalchemy_sealed.context import pack
 from sqlalchemy_sealed.envelope import (
     SUITE_PADDED,
+    SUITE_PADDED_TOKENS,
     SUITE_PLAIN,
+    SUITE_PLAIN_TOKENS,
     Envelope,
     from_text,
     overhead,
     parse,
     to_text,
+    token_block,
 )
 from sqlalchemy_sealed.errors import AuthenticationError, DecodingError, NotAnEnvelopeError
 from sqlalchemy_sealed.padding import MAX_BLOCK, pad, unpad
@@ -27,8 +30,8 @@ blocks = st.integers(2, MAX_BLOCK) | st.integers(2, 64)
 
 @pytest.fixture(scope="module")
 def sealer() -> Sealer:
-    """Return a sealer with two data keys."""
-    return sealer_with([bytes(range(32)), bytes(range(32, 64))])
+    """Return a sealer with two data keys and an index key."""
+    return sealer_with([bytes(range(32)), bytes(range(32, 64))], index_key=bytes(32))
 
 
 @untimed
@@ -127,6 +130,22 @@ def test_sealed_values_open(
     assert parse(sealed).suite == (SUITE_PLAIN if block is None else SUITE_PADDED)
     expected = data if block is None else pad(data, block)
     assert len(sealed) == overhead() + len(expected)
+
+
+@untimed
+@given(data=st.binary(), context=contexts, block=st.none() | blocks, tokens=token_sets)
+def test_sealed_values_open_with_their_tokens(
+    sealer: Sealer, data: bytes, context: Context, block: int | None, tokens: set[bytes]
+) -> None:
+    """Whatever tokens stand beside a value, it opens and they are read back, in either suite."""
+    written = tuple(sorted(tokens))
+    seal = sealer.sealing_indexed(
+        context, 0, lambda _, __: lambda _: token_block(written), tokens=True, pad=block
+    )
+    sealed = seal(data, None)
+    assert sealer.open(sealed, context) == data
+    assert parse(sealed).tokens == written
+    assert parse(sealed).suite == (SUITE_PLAIN_TOKENS if block is None else SUITE_PADDED_TOKENS)
 
 
 @untimed

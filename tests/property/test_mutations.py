@@ -13,7 +13,14 @@ from vectors.sealers import sealer_with
 
 from sqlalchemy_sealed import Context, Sealer
 from sqlalchemy_sealed.aead import Xaes, derive
-from sqlalchemy_sealed.envelope import Envelope, from_text, header, to_text
+from sqlalchemy_sealed.envelope import (
+    Envelope,
+    from_text,
+    header,
+    parse,
+    suite_of,
+    to_text,
+)
 from sqlalchemy_sealed.errors import (
     AuthenticationError,
     DestroyedKeyError,
@@ -31,6 +38,7 @@ UNKNOWN = key_id_of(bytes(range(96, 128)))
 CONTEXTS = (Context("patients.email"), Context("patients.email", ("tenant:17",)))
 PLAINTEXTS = (b"", b"1", b"ada@example.org", b"\x80\0\0", bytes(range(100)))
 SLOTS = (0, 1, 2, 15)
+TOKENS = (None, (), (bytes(3), b"\0\x01\0", b"\xf0\0\x01"))
 
 Mutation = Callable[[Random, bytes, bytes], bytes]
 
@@ -45,11 +53,12 @@ class Sample:
 
 
 def samples() -> Iterator[Sample]:
-    """Return envelopes of both suites, under two keys, in two contexts, of many lengths."""
-    shapes = product(KEYS, CONTEXTS, PLAINTEXTS, SLOTS, (None, 16))
-    for number, (key, context, plaintext, count, block) in enumerate(shapes):
+    """Return envelopes of all suites, under two keys, in two contexts, of many lengths."""
+    shapes = product(KEYS, CONTEXTS, PLAINTEXTS, SLOTS, (None, 16), TOKENS)
+    for number, (key, context, plaintext, count, block, tokens) in enumerate(shapes):
         slots = tuple(bytes((number & 255, at)) + bytes(13) for at in range(count))
-        empty = Envelope(1 if block is None else 2, key_id_of(key), slots, b"", b"")
+        suite = suite_of(padded=block is not None, tokens=tokens is not None)
+        empty = Envelope(suite, key_id_of(key), slots, b"", b"", tokens or ())
         padded = plaintext if block is None else pad(plaintext, block)
         xaes = Xaes(derive(key, b"sqlalchemy-sealed v1 aead"))
         sealed = xaes.seal(padded, empty.head + bytes(context))
@@ -118,7 +127,7 @@ def replace_a_piece(random: Random, data: bytes, other: bytes) -> bytes:
 def take_a_header(random: Random, data: bytes, other: bytes) -> bytes:
     """Return any header of known and unknown keys, before the same rest."""
     key_id = random.choice((key_id_of(KEYS[0]), key_id_of(KEYS[1]), DESTROYED, UNKNOWN))
-    suite = random.choice((1, 2, random.randrange(16)))
+    suite = random.choice((1, 2, 3, 4, random.randrange(16)))
     count = random.choice((data[3] & 15, random.randrange(16)))
     return header(suite, count, key_id) + data[12:]
 
@@ -129,7 +138,7 @@ def take_the_other_header(random: Random, data: bytes, other: bytes) -> bytes:
 
 
 def take_a_field(random: Random, data: bytes, other: bytes) -> bytes:
-    """Return one field taken from the other envelope: a slot, half a nonce, ciphertext, tag."""
+    """Return one field of the other envelope: slot, tokens, half a nonce, ciphertext, tag."""
     (ours, theirs), field = (fields(data), fields(other)), random.randrange(8)
     ours[field % len(ours)] = theirs[field % len(theirs)]
     return b"".join(ours)
@@ -159,9 +168,13 @@ def invent_all(random: Random, data: bytes, other: bytes) -> bytes:
 
 
 def fields(data: bytes) -> list[bytes]:
-    """Return header, slots, nonce prefix, nonce tail, ciphertext and tag of a valid envelope."""
-    start = 12 + 15 * (data[3] & 15)
-    ends = [0, 12, *range(27, start + 1, 15), start + 12, start + 24, len(data) - 16, len(data)]
+    """Return header, slots, tokens, nonce halves, ciphertext and tag of a valid envelope."""
+    slots = 12 + 15 * (data[3] & 15)
+    start = len(parse(data).head)
+    ends = [0, 12, *range(27, slots + 1, 15)]
+    if start > slots:
+        ends += [slots + 3, *range(slots + 6, start + 1, 3)]
+    ends += [start + 12, start + 24, len(data) - 16, len(data)]
     return [data[a:b] for a, b in pairwise(ends)]
 
 

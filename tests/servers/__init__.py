@@ -1,1 +1,1 @@
-"""PostgreSQL servers that the tests start, use and throw away."""
+"""Database servers that the tests start, use and throw away."""

@@ -1,7 +1,8 @@
 """
 Run a server until the standard input ends; then stop it and delete its directory.
 
-Usage: `python guard.py UID DIRECTORY PROGRAM ARGUMENT...`; an empty UID means the own one.
+Usage: `python guard.py UID DIRECTORY SIGNAL PROGRAM ARGUMENT...`; an empty UID means the own one,
+and the signal, such as SIGINT, is the one that stops the server soon and in order.
 
 The tests hold the other end of the pipe. It closes when they end, also when they are killed: no
 server is left behind. This file runs by itself, and needs nothing but the standard library.
@@ -27,7 +28,7 @@ def identity(uid: str) -> dict[str, Any]:
     return {"user": int(uid), "group": int(uid), "extra_groups": []} if uid else {}
 
 
-def main(uid: str, directory: str, *command: str) -> int:
+def main(uid: str, directory: str, stop: str, *command: str) -> int:
     """Run the command. Return 0 if it ended because it was stopped, and 1 if by itself."""
     with (Path(directory) / "log").open("ab") as log:
         server = subprocess.Popen(
@@ -40,7 +41,8 @@ def main(uid: str, directory: str, *command: str) -> int:
             **identity(uid),
         )
     stopped = threading.Event()
-    threading.Thread(target=stop_at_end_of_input, args=(server, stopped), daemon=True).start()
+    arguments = (server, signal.Signals[stop], stopped)
+    threading.Thread(target=stop_at_end_of_input, args=arguments, daemon=True).start()
     server.wait()
     if not stopped.is_set():
         return 1
@@ -48,11 +50,13 @@ def main(uid: str, directory: str, *command: str) -> int:
     return 0
 
 
-def stop_at_end_of_input(server: subprocess.Popen[bytes], stopped: threading.Event) -> None:
+def stop_at_end_of_input(
+    server: subprocess.Popen[bytes], stop: signal.Signals, stopped: threading.Event
+) -> None:
     """Wait for the end of the standard input, then for that of the server."""
     sys.stdin.buffer.read()
     stopped.set()
-    server.send_signal(signal.SIGINT)
+    server.send_signal(stop)
     try:
         server.wait(STOP_SECONDS)
     except subprocess.TimeoutExpired:

@@ -1,4 +1,4 @@
-"""A PostgreSQL server that runs, wherever it runs, and what can go wrong with one."""
+"""A database server that runs, wherever it runs, and what can go wrong with one."""
 
 from __future__ import annotations
 

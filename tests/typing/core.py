@@ -7,12 +7,23 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, assert_type
 
-from sqlalchemy import Column, Connection, Numeric, bindparam, cast, func, literal, select
+from sqlalchemy import (
+    Column,
+    Connection,
+    Numeric,
+    Result,
+    bindparam,
+    cast,
+    func,
+    literal,
+    select,
+)
 from sqlalchemy import type_coerce as coerce
 from sqlalchemy.sql.elements import BindParameter, ColumnElement
 from sqlalchemy.types import TypeEngine
 
 from sqlalchemy_sealed import (
+    BlindIndex,
     Context,
     Encrypted,
     EncryptedDateTime,
@@ -21,6 +32,8 @@ from sqlalchemy_sealed import (
     EncryptedJSON,
     EncryptedString,
     MaskedStr,
+    blind_index,
+    execute_exact,
     get_sealer,
 )
 
@@ -71,3 +84,19 @@ def types() -> None:
 def masked(text: MaskedStr) -> str:
     """A masked text is a text."""
     return text.upper() + text
+
+
+def searches(connection: Connection) -> None:
+    """A column that is searched says the type of its values, and so does its index."""
+    email: Column[str] = Column("email", EncryptedString(index=BlindIndex(bits=12)))
+    age: Column[int | None] = Column("age", EncryptedInteger(index=[BlindIndex(unique=True)]))
+    assert_type(blind_index(email), ColumnElement[str])
+    assert_type(blind_index(age, "equal"), ColumnElement[int | None])
+    assert_type(email == "x", ColumnElement[bool])
+    assert_type(age != 5, ColumnElement[bool])
+    assert_type(email == bindparam("wanted"), ColumnElement[bool])
+    for row in connection.execute(select(email, age).where(age == 5)):
+        assert_type(row.tuple(), tuple[str, int | None])
+    found = execute_exact(connection, select(age).where(email == "x"))
+    assert_type(found, Result[Any])
+    use(select(blind_index(email)).distinct(), func.count(blind_index(age)))

@@ -11,13 +11,18 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy import text
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from sqlalchemy_sealed import (
+    BlindIndex,
     Encrypted,
     EncryptedEnum,
     EncryptedNumeric,
     EncryptedString,
+    blind_index,
+    execute_exact,
+    register_normalizer,
 )
 
 
@@ -50,5 +55,22 @@ def options() -> None:
     EncryptedString("30")  # type: ignore[arg-type]
     EncryptedString(masked=None)  # type: ignore[arg-type]
     EncryptedNumeric(10, scale=2.5)  # type: ignore[arg-type]
+    EncryptedString(index="equal")  # type: ignore[arg-type]
+    EncryptedString(index=BlindIndex)  # type: ignore[arg-type]
+    EncryptedString(check="yes")  # type: ignore[arg-type]
     EncryptedEnum(5)  # type: ignore[call-overload]
     Encrypted(5)  # type: ignore[arg-type]
+
+
+def indexes(session: Session) -> None:
+    """An index has its options, and is that of a column of a mapped class or a table."""
+    BlindIndex(colour=1)  # type: ignore[call-arg]
+    BlindIndex(normalize=5)  # type: ignore[arg-type]
+    BlindIndex(bits="8")  # type: ignore[arg-type]
+    BlindIndex(unique=None)  # type: ignore[arg-type]
+    BlindIndex().bits = 8  # type: ignore[misc]
+    register_normalizer("upper", len)  # type: ignore[arg-type]
+    blind_index("email")  # type: ignore[arg-type]
+    blind_index(Person.email, 5)  # type: ignore[arg-type]
+    execute_exact(session, text("SELECT 1"))  # type: ignore[arg-type]
+    execute_exact(session, blind_index(Person.email))  # type: ignore[arg-type]

@@ -19,7 +19,7 @@ from tink.proto import tink_pb2, x_aes_gcm_pb2
 from vectors.sealers import sealer_with
 
 from sqlalchemy_sealed import Context, aead
-from sqlalchemy_sealed.aead import Xaes, derive, random_key
+from sqlalchemy_sealed.aead import Mac, Xaes, derive, random_key
 from sqlalchemy_sealed.envelope import Envelope, parse
 from sqlalchemy_sealed.errors import AuthenticationError, ValueRefusedError
 from sqlalchemy_sealed.keys import key_id_of
@@ -96,6 +96,54 @@ def test_hkdf_official_vector() -> None:
     assert derive(b"\x0b" * 22, b"", 42).hex() == (
         "8da4e775a563c18f715f802a063c5a31b8a11f5c5ee1879ec3454e5f3c738d2d9d201395faa4b61a96c8"
     )
+
+
+@pytest.mark.parametrize(
+    ("key", "message", "code"),
+    [
+        (
+            b"\x0b" * 20,
+            b"Hi There",
+            "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7",
+        ),
+        (
+            b"Jefe",
+            b"what do ya want for nothing?",
+            "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843",
+        ),
+        (
+            b"\xaa" * 20,
+            b"\xdd" * 50,
+            "773ea91e36800e46854db8ebd09181a72959098b3ef8c122d9635514ced565fe",
+        ),
+        (
+            bytes(range(1, 26)),
+            b"\xcd" * 50,
+            "82558a389a443c0ea4cc819899f2083a85f0faa3e578f8077a2e3ff46729665b",
+        ),
+        (b"\x0c" * 20, b"Test With Truncation", "a3b6167473100ee06e0c796c2955552b"),
+        (
+            b"\xaa" * 131,
+            b"Test Using Larger Than Block-Size Key - Hash Key First",
+            "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54",
+        ),
+        (
+            b"\xaa" * 131,
+            (
+                b"This is a test using a larger than block-size key and a larger than block-size "
+                b"data. The key needs to be hashed before being used by the HMAC algorithm."
+            ),
+            "9b09ffa71b942fcb27635fbcd5b0e944bfdc63644f0713938a7f51535c3a35e2",
+        ),
+    ],
+    ids=[f"test case {number}" for number in range(1, 8)],
+)
+def test_hmac_official_vectors(key: bytes, message: bytes, code: str) -> None:
+    """`Mac` is HMAC-SHA256: the test cases of RFC 4231, each time it is asked."""
+    mac = Mac(key)
+    for _ in range(2):
+        assert mac.digest(message).hex().startswith(code)
+        assert len(mac.digest(b"something else")) == 32
 
 
 def tink_xaes(key: bytes) -> tink_aead.Aead:
@@ -274,6 +322,8 @@ def test_a_key_does_not_leave_the_process(xaes: Xaes) -> None:
     for leave in (pickle.dumps, copy.copy, copy.deepcopy):
         with pytest.raises(TypeError, match="cannot be pickled"):
             leave(xaes)
+        with pytest.raises(TypeError, match="cannot be pickled"):
+            leave(Mac(random_key()))
     with pytest.raises(TypeError):
         pickle.dumps(xaes.openers)
 
@@ -285,6 +335,7 @@ def test_repr_shows_nothing() -> None:
     message = xaes.seal(b"", b"")
     xaes.open(message[:24], message[24:], b"")
     assert repr(xaes) == str(xaes) == f"{xaes}" == "<Xaes>"
+    assert repr(Mac(key)) == str(Mac(key)) == "<Mac>"
     shown = repr(xaes.openers) + repr(xaes._writers.current)
     for secret in (key, xaes.derive(message[:12])):
         assert secret.hex() not in shown

@@ -7,10 +7,6 @@ the message that say what is allowed, or what to do now.
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -31,6 +27,7 @@ from hospital import (
     start_with_another_root_key,
 )
 from sqlalchemy import StaticPool, create_engine
+from sqlalchemy.exc import IntegrityError
 
 from sqlalchemy_sealed import (
     EncryptedString,
@@ -334,24 +331,9 @@ def test_a_wrong_root_key_names_both(hospital: Hospital) -> None:
     assert f"made with root key {right!r}, this one is {given!r}" in str(caught.value)
 
 
-def test_a_missing_extra_names_the_command_that_installs_it(tmp_path: Path) -> None:
-    """Without click, `sealed` is one line with the extra, the purpose and the remedy; exit 1."""
-    program = """
-        import sys
-        sys.modules["click"] = None
-        from sqlalchemy_sealed.cli import main
-        main()
-    """
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(program)],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={"PATH": os.environ["PATH"]},
-    )
-    assert done.returncode == 1
-    assert done.stdout == ""
-    assert done.stderr == (
-        "sealed: the command line needs the extra 'cli'; install it with: "
-        "python -m pip install 'sqlalchemy-sealed[cli]'\n"
-    )
+@pytest.mark.parametrize("value", [b"36", "36", b"", "", 36], ids=repr)
+def test_a_column_with_its_check_takes_no_plaintext(value: Any, hospital: Hospital) -> None:
+    """The database refuses the mistakes that are read above from columns without the CHECK."""
+    with pytest.raises(IntegrityError, match="patients_age_sealed"):
+        hospital.overwrite(value, "age")
+    assert hospital.read("age") == 36

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import stat
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -98,12 +101,100 @@ def test_rotate_makes_a_new_primary_and_keeps_the_old_key() -> None:
     assert [key["id"] for key in keys if key["primary"]] == [new["id"]]
 
 
-def test_rotate_with_another_root_key_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A new primary that no application could unwrap is not made."""
+def listed(kind: str) -> list[dict[str, Any]]:
+    """Return the keys of a kind as `sealed keys list --json` shows them."""
+    keys = json.loads(sealed("keys", "list", "--json").output)
+    return [key for key in keys if key["kind"] == kind]
+
+
+def test_list_shows_which_index_keys_a_data_key_names() -> None:
+    """So one sees which data keys have to go before an index key can."""
+    sealed("init")
+    sealed("keys", "rotate", "--index")
+    sealed("keys", "rotate")
+    old, new = (key["id"] for key in listed("index"))
+    assert [(key["index_key_id"], key["bridge_key_id"]) for key in listed("data")] == [
+        (old, None),
+        (new, old),
+        (new, old),
+    ]
+    table = sealed("keys", "list").output
+    assert [key["generation"] for key in listed("index")] == [1, 2]
+    assert old in table
+    assert new in table
+
+
+def test_rotate_with_index_makes_a_new_index_key() -> None:
+    """It says which one new values are indexed under, and which one is searched besides."""
+    sealed("init")
+    output = sealed("keys", "rotate", "--index").output
+    old, new = (key["id"] for key in listed("index"))
+    assert listed("data")[1]["id"] in output
+    assert f"index key is now {new}\n" in output
+    assert f"{old} is searched, too, until the rows are resealed" in output
+
+
+def test_rotate_with_index_as_json() -> None:
+    """The document is the new primary, with the two index keys that it names."""
+    sealed("init")
+    made = json.loads(sealed("keys", "rotate", "--index", "--json").output)
+    old, new = (key["id"] for key in listed("index"))
+    assert made == listed("data")[1]
+    assert (made["index_key_id"], made["bridge_key_id"]) == (new, old)
+
+
+def test_a_second_rotation_of_the_index_key_is_refused() -> None:
+    """The first one is not finished; the message says what is to be done, and nothing changes."""
+    sealed("init")
+    sealed("keys", "rotate", "--index")
+    before = Path("sealed.keys.json").read_bytes()
+    for command in ("rotate", "--index"), ("announce-index",):
+        result = sealed("keys", *command)
+        assert result.exit_code == 1
+        assert "is being rotated already: reseal the rows" in result.stderr
+        assert listed("index")[0]["id"] in result.stderr
+    assert Path("sealed.keys.json").read_bytes() == before
+
+
+def test_announce_index_makes_the_key_of_the_next_rotation() -> None:
+    """It is named and listed as announced; the rotation takes it, and makes no other."""
+    sealed("init")
+    output = sealed("keys", "announce-index").output
+    _, announced = listed("index")
+    assert f"index key {announced['id']} is announced" in output
+    assert "sealed keys rotate default --index" in output
+    assert re.search(rf"{announced['id']} +announced ", sealed("keys", "list").output)
+    assert f"index key is now {announced['id']}\n" in sealed("keys", "rotate", "--index").output
+    assert len(listed("index")) == 2
+    assert "announced" not in sealed("keys", "list").output
+
+
+def test_announce_index_as_json() -> None:
+    """The document is the new index key, of the name that was given."""
+    sealed("init", "--name", "pii")
+    made = json.loads(sealed("keys", "announce-index", "pii", "--json").output)
+    assert made == listed("index")[1]
+    assert (made["name"], made["kind"], made["generation"]) == ("pii", "index", 2)
+    assert made["primary"] is False
+
+
+def test_an_index_key_is_announced_once() -> None:
+    """A second announcement is refused, and names the first one."""
+    sealed("init")
+    sealed("keys", "announce-index")
+    result = sealed("keys", "announce-index")
+    assert result.exit_code == 1
+    assert "has an announced index key already" in result.stderr
+    assert len(listed("index")) == 2
+
+
+@pytest.mark.parametrize("command", ["rotate", "rotate --index", "announce-index"])
+def test_another_root_key_is_refused(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A new key that no application could unwrap is not made."""
     sealed("init")
     monkeypatch.setenv("SEALED_ROOT_KEY", LocalRootKey.generate())
     before = Path("sealed.keys.json").read_bytes()
-    result = sealed("keys", "rotate")
+    result = sealed("keys", *command.split())
     assert result.exit_code == 1
     assert "wrong root key" in result.stderr
     assert Path("sealed.keys.json").read_bytes() == before
@@ -114,6 +205,7 @@ def test_rotate_with_another_root_key_is_refused(monkeypatch: pytest.MonkeyPatch
     [
         (("keys", "list"), "sealed init"),
         (("keys", "rotate"), "sealed init"),
+        (("keys", "announce-index"), "sealed init"),
         (("keys", "list", "--keystore", "elsewhere.json"), "elsewhere.json"),
     ],
 )
@@ -148,19 +240,36 @@ def test_wrong_usage_exits_with_two() -> None:
 
 
 def test_the_missing_extra_is_named() -> None:
-    """Without click, the command says which extra it needs and how to install it."""
+    """Without click, `sealed` is one line with the extra, the purpose and the remedy; exit 1."""
     program = (
         "import sys; sys.modules['click'] = None\nfrom sqlalchemy_sealed.cli import main; main()"
     )
     result = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"PATH": os.environ["PATH"]},
     )
-    assert result.returncode == 1
-    assert "pip install 'sqlalchemy-sealed[cli]'" in result.stderr
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr == (
+        "sealed: the command line needs the extra 'cli'; install it with: "
+        "python -m pip install 'sqlalchemy-sealed[cli]'\n"
+    )
 
 
 @pytest.mark.parametrize(
-    "arguments", [(), ("init",), ("keys",), ("keys", "list"), ("keys", "rotate"), ("demo",)]
+    "arguments",
+    [
+        (),
+        ("init",),
+        ("keys",),
+        ("keys", "list"),
+        ("keys", "rotate"),
+        ("keys", "announce-index"),
+        ("demo",),
+    ],
+    ids=" ".join,
 )
 def test_every_command_explains_itself(arguments: tuple[str, ...]) -> None:
     """--help works everywhere and says more than the usage line."""

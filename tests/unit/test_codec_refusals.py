@@ -182,6 +182,8 @@ NOT_DECODED: list[tuple[Codec[Any], bytes]] = [
     (DecimalCodec(), b"1e1"),
     (DecimalCodec(), b"inf"),
     (DecimalCodec(), b"x"),
+    (DecimalCodec(4, 2), b"1e1"),
+    (DecimalCodec(4, 2), b"sNaN"),
     (DateCodec(), b"2024-1-1"),
     (DateCodec(), b"20240101"),
     (DateCodec(), b"2024-02-30"),

@@ -31,6 +31,7 @@ from sqlalchemy_sealed.codecs import (
     UuidCodec,
     codec_for,
 )
+from sqlalchemy_sealed.errors import ValueRefusedError
 
 
 class Blood(enum.Enum):
@@ -186,6 +187,15 @@ def test_the_fold_of_an_aware_value_is_in_its_offset(fold: int) -> None:
     value = datetime(2024, 10, 27, 2, 30, tzinfo=ZoneInfo("Europe/Paris"), fold=fold)
     codec = DateTimeCodec(timezone=True)
     assert codec.decode(codec.encode(value)).utcoffset() == timedelta(hours=2 - fold)
+
+
+@pytest.mark.parametrize("data", [b"1.2345", b"-1234567.8", b"1E+20", b"0.000", b"12345.678"])
+def test_a_decimal_that_was_sealed_when_the_column_took_more_is_read(data: bytes) -> None:
+    """Precision and scale bound what is sealed; what is stored already stays readable."""
+    narrow = DecimalCodec(4, 2)
+    assert str(narrow.decode(data)) == data.decode()
+    with pytest.raises(ValueRefusedError):
+        narrow.encode(narrow.decode(data))
 
 
 def test_a_renamed_value_of_an_enumeration_stays_readable() -> None:

@@ -79,6 +79,7 @@ def test_classes_stand_where_programs_catch_them() -> None:
         "NotConfiguredError": "ConfigurationError",
         "NoContextError": "ConfigurationError",
         "MissingExtraError": "ConfigurationError",
+        "RefusedOperationError": "ConfigurationError",
         "ValueRefusedError": "SealedError",
         "OpenError": "SealedError",
         "NotAnEnvelopeError": "OpenError",

@@ -11,10 +11,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from independent import reader
 
-from sqlalchemy_sealed import Context, LocalRootKey, SealedError, Sealer
+from sqlalchemy_sealed import Context, LocalRootKey, MatchIndex, SealedError, Sealer
+from sqlalchemy_sealed.envelope import token_block
 
 VECTORS = Path(__file__).parents[1] / "vectors" / "envelope"
 FILES = sorted(VECTORS.glob("*.txt"))
+MATCHES = VECTORS.parent / "match"
 
 KEYS = {
     "expect",
@@ -30,14 +32,23 @@ KEYS = {
     "aead-key",
     "prefix-key",
     "aad",
+    "index-key",
+    "value",
+    "gram-size",
+    "token-bits",
+    "marked-text",
+    "gram-tokens",
+    "tokens",
 }
-"""The keys of a vector file about envelopes."""
+"""The keys of a vector file about envelopes or match tokens."""
 
 texts = st.text(st.characters(codec="utf-8"), max_size=100)
 labels = texts.filter(bool)
 contexts = st.tuples(labels, st.lists(texts, max_size=3))
 plaintexts = st.binary(max_size=300)
 pads = st.none() | st.integers(2, 65_536) | st.sampled_from([2, 16, 256])
+blocks = st.sets(st.binary(min_size=3, max_size=3), max_size=40)
+options = st.tuples(st.integers(2, 16), st.integers(8, 24), st.integers(1, 1024))
 
 with_fixtures = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 """One set of keys serves all examples of a test, and a slow machine is not a failure."""
@@ -86,13 +97,23 @@ def material_of(sealer: Sealer, provider: LocalRootKey) -> bytes:
     return provider.unwrap(record.wrapped, record.binding)
 
 
+def sealed_with_tokens(sealer: Sealer, plaintext: bytes, pad: int | None, tokens: set[bytes]):
+    """Return what is sealed for the label "a" with a token block."""
+    block = token_block(sorted(tokens))
+    seal = sealer.sealing_indexed(
+        Context("a"), 0, lambda _current, _bridge: lambda _value: block, tokens=True, pad=pad
+    )
+    return seal(plaintext, None)
+
+
 def successes() -> list[Path]:
     """Return the vector files of values that open."""
     return [path for path in FILES if read_vector(path)["expect"] == ["success"]]
 
 
 def test_there_are_vectors():
-    """The folder of the vectors is where this test looks for it, and every outcome occurs."""
+    """The folders of the vectors are where this test looks for them; every outcome occurs."""
+    assert list(MATCHES.glob("*.txt"))
     outcomes = {read_vector(path)["expect"][0] for path in FILES}
     assert outcomes == {
         "success",
@@ -118,7 +139,7 @@ def test_vector_has_expected_intermediate_values(path):
     vector = read_vector(path)
     data_key = bytes.fromhex(vector["data-key"][0])
     stored = joined(vector, "envelope")
-    start = 12 + 15 * (stored[3] & 15)
+    start = reader.head_size(stored)
     key = reader.derive_aead_key(data_key)
     context = [json.loads(value) for value in vector["context"]]
     assert reader.derive_key_id(data_key) == joined(vector, "key-id") == stored[4:12]
@@ -137,6 +158,42 @@ def test_both_forms_of_a_vector_open(path):
         assert json.loads(vector["text"][0]) == text
     binary = {key: value for key, value in vector.items() if key != "text"}
     assert opened(binary) == opened(binary | {"text": [json.dumps(text)]})
+
+
+@pytest.mark.parametrize("path", sorted(MATCHES.glob("*.txt")), ids=lambda path: path.stem)
+def test_match_tokens_of_a_vector(path):
+    """Marked text, tokens of the grams and tokens of the value follow from the text."""
+    vector = read_vector(path)
+    index = [json.loads(part) for part in vector["context"]]
+    n, bits, f = (int(vector[key][0]) for key in ("gram-size", "token-bits", "block"))
+    matcher = reader.Matcher(joined(vector, "index-key"), index, n, bits)
+    text = json.loads(vector["value"][0])
+    marked = reader.marked_text(text)
+    assert b"".join(marked) == joined(vector, "marked-text")
+    assert b"".join(matcher.gram_tokens(marked)) == joined(vector, "gram-tokens")
+    assert b"".join(matcher.value_tokens(text, f)) == joined(vector, "tokens")
+
+
+@with_fixtures
+@given(text=texts, material=st.binary(min_size=32, max_size=32), label=labels, options=options)
+def test_reader_and_match_index_make_the_same_tokens(text, material, label, options):
+    """Whatever the text, the library stores the tokens that the specification says."""
+    n, bits, f = options
+    match = MatchIndex(n=n, bits=bits, block=f)
+    tokens = reader.Matcher(material, [label, "match"], n, bits).value_tokens(text, f)
+    count = len(tokens).to_bytes(3, "big")
+    assert match.block_function(label, material)(text) == count + b"".join(tokens)
+
+
+@with_fixtures
+@given(plaintext=plaintexts, pad=pads, tokens=blocks)
+def test_reader_opens_what_is_sealed_with_tokens(sealer, provider, plaintext, pad, tokens):
+    """What is sealed with a token block, padded or not, opens in the reader, in both forms."""
+    stored = sealed_with_tokens(sealer, plaintext, pad, tokens)
+    data_keys = [material_of(sealer, provider)]
+    assert stored[3] == (0x30 if pad is None else 0x40)
+    assert reader.open_binary(stored, data_keys, ["a"]) == plaintext
+    assert reader.open_text(text_form(stored), data_keys, ["a"]) == plaintext
 
 
 @with_fixtures
@@ -173,10 +230,13 @@ def test_reader_refuses_another_label(sealer, provider, plaintext, label, other)
 
 
 @with_fixtures
-@given(plaintext=plaintexts, pad=pads, data=st.data())
-def test_reader_and_sealer_refuse_a_changed_bit(sealer, provider, plaintext, pad, data):
+@given(plaintext=plaintexts, pad=pads, tokens=st.none() | blocks, data=st.data())
+def test_reader_and_sealer_refuse_a_changed_bit(sealer, provider, plaintext, pad, tokens, data):  # noqa: PLR0917
     """With one bit changed anywhere, reader and library refuse a value with the same code."""
-    changed = bytearray(sealer.seal(plaintext, "a", pad=pad))
+    if tokens is None:
+        changed = bytearray(sealer.seal(plaintext, "a", pad=pad))
+    else:
+        changed = bytearray(sealed_with_tokens(sealer, plaintext, pad, tokens))
     position = data.draw(st.integers(0, len(changed) * 8 - 1))
     changed[position // 8] ^= 1 << position % 8
     with pytest.raises(reader.NotOpened) as caught:

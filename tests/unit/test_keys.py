@@ -17,7 +17,7 @@ from sqlalchemy_sealed.errors import (
     ProviderError,
 )
 from sqlalchemy_sealed.keycache import KeyCache
-from sqlalchemy_sealed.keys import DataKey, KeyKind, Keyset, KeyState, key_id_of
+from sqlalchemy_sealed.keys import DataKey, KeyKind, KeyRecord, Keyset, KeyState, key_id_of
 
 
 def test_a_key_id_is_derived_from_the_key() -> None:
@@ -80,6 +80,115 @@ def test_a_new_name_gets_a_data_key_and_an_index_key(keystore, provider) -> None
     index = keyset.latest(KeyKind.INDEX)
     assert index is not None
     assert keyset.primary.index_key_id == index.key_id
+
+
+# -- which index keys a keyset has in use
+
+ONE, TWO, THREE = (bytes([number]) * 8 for number in (1, 2, 3))
+
+
+def data(generation: int, index: bytes | None, bridge: bytes | None = None) -> KeyRecord:
+    """Return the record of a data key that names index keys."""
+    return replace(record(generation=generation), index_key_id=index, bridge_key_id=bridge)
+
+
+def index_key(generation: int, key_id: bytes) -> KeyRecord:
+    """Return the record of an index key."""
+    return replace(record(generation=generation, kind=KeyKind.INDEX), key_id=key_id)
+
+
+KEYSETS = {
+    # what it is: (its records, the index keys that are searched under, the announced one)
+    "one": ([data(1, ONE), index_key(1, ONE)], (ONE,), None),
+    "the same one for two data keys": (
+        [data(1, ONE), data(2, ONE), index_key(1, ONE)],
+        (ONE,),
+        None,
+    ),
+    "the primary's first": (
+        [data(1, ONE), data(2, TWO, ONE), index_key(1, ONE), index_key(2, TWO)],
+        (TWO, ONE),
+        None,
+    ),
+    "a bridge is not searched": (
+        [data(1, ONE).destroyed(), data(2, TWO, ONE), index_key(1, ONE), index_key(2, TWO)],
+        (TWO,),
+        None,
+    ),
+    "that of a destroyed data key is not searched": (
+        [data(1, ONE).destroyed(), data(2, TWO), index_key(1, ONE), index_key(2, TWO)],
+        (TWO,),
+        None,
+    ),
+    "an announced one is searched": (
+        [data(1, ONE), index_key(1, ONE), index_key(2, TWO)],
+        (ONE, TWO),
+        TWO,
+    ),
+    "an announced one that was destroyed is not": (
+        [data(1, ONE), index_key(1, ONE), index_key(2, TWO).destroyed()],
+        (ONE,),
+        None,
+    ),
+    "an index key that only a destroyed data key names is not announced": (
+        [data(1, TWO).destroyed(), data(2, ONE), index_key(1, ONE), index_key(2, TWO)],
+        (ONE,),
+        None,
+    ),
+    "an older one that no data key names is not announced": (
+        [data(1, TWO), index_key(1, ONE), index_key(2, TWO)],
+        (TWO,),
+        None,
+    ),
+    "a bridge is not announced": (
+        [data(1, ONE, TWO), index_key(1, ONE), index_key(2, TWO)],
+        (ONE,),
+        None,
+    ),
+    "none": ([data(1, None)], (), None),
+    "a destroyed primary": ([data(1, ONE), data(2, TWO, ONE).destroyed()], (TWO, ONE), None),
+}
+
+
+@pytest.mark.parametrize(("records", "searched", "announced"), KEYSETS.values(), ids=KEYSETS)
+def test_the_index_keys_in_use_follow_from_the_records(
+    records: list[KeyRecord], searched: tuple[bytes, ...], announced: bytes | None
+) -> None:
+    """Those that data keys name which can still be opened, and one that is announced."""
+    keyset = Keyset("default", reversed(records))
+    assert keyset.index_key_ids == searched
+    assert (keyset.announced and keyset.announced.key_id) == announced
+
+
+def test_an_index_key_is_used_by_its_data_keys_and_as_a_bridge() -> None:
+    """A data key that was destroyed uses none."""
+    keyset = Keyset("default", [data(1, ONE).destroyed(), data(2, TWO, THREE)])
+    assert [keyset.uses(key_id) for key_id in (ONE, TWO, THREE)] == [False, True, True]
+
+
+@pytest.mark.parametrize(
+    ("records", "stray"),
+    [
+        ([data(1, ONE), data(2, TWO, ONE), data(3, TWO, ONE)], None),
+        ([data(2, TWO, ONE), data(3, TWO)], None),
+        ([data(1, None), data(2, ONE)], None),
+        ([data(1, ONE), data(2, TWO)], 1),
+        ([data(1, ONE).destroyed(), data(2, TWO)], None),
+        ([data(1, ONE, TWO), data(2, TWO, ONE)], 1),
+    ],
+)
+def test_a_data_key_that_shares_no_slot_with_the_primary_is_stray(
+    records: list[KeyRecord], stray: int | None
+) -> None:
+    """Equal values under the two would have equal index values at no place."""
+    found = Keyset("default", records).stray
+    assert (found and found.generation) == stray
+
+
+def test_a_destroyed_data_key_keeps_the_names_of_its_index_keys() -> None:
+    """The record still says what the index values of its rows were made with."""
+    destroyed = data(2, TWO, ONE).destroyed()
+    assert (destroyed.index_key_id, destroyed.bridge_key_id) == (TWO, ONE)
 
 
 def test_a_name_is_created_once(keystore, provider) -> None:

@@ -13,8 +13,8 @@ from leak_search import PEOPLE, Base, Person, Search, canary, row
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from sqlalchemy_sealed import Context, FileKeystore, KeyManager, LocalRootKey, Sealer
-from sqlalchemy_sealed.aead import Xaes, derive
+from sqlalchemy_sealed import Context, FileKeystore, KeyManager, LocalRootKey, Sealer, blind_index
+from sqlalchemy_sealed.aead import Mac, Xaes, derive
 from sqlalchemy_sealed.envelope import parse
 from sqlalchemy_sealed.errors import KeystoreError, ProviderError, SealedError
 from sqlalchemy_sealed.keycache import KeyCache
@@ -56,6 +56,8 @@ def test_nothing_that_has_a_key_shows_it(
     """The repr of everything between the root key and an envelope is names, ids and numbers."""
     sealed = sealer.seal(secret.encode(), "a.b")
     keyset = sealer.keyset
+    cache = KeyCache(keyset, provider)
+    assert cache.searched_keys()[0] in keys
     search = Search()
     search.shown(
         sealer,
@@ -64,9 +66,10 @@ def test_nothing_that_has_a_key_shows_it(
         KeyManager(keystore, provider),
         keyset,
         *keyset.records,
-        KeyCache(keyset, provider),
+        cache,
         DataKey(keys[1]),
         Xaes(keys[1]),
+        Mac(keys[1]),
         DataKey(keys[1]).xaes.openers,
         parse(sealed),
         Context("a.b", ("tenant",)),
@@ -82,7 +85,7 @@ def test_nothing_that_has_a_key_shows_it(
 @pytest.mark.parametrize("how", [pickle.dumps, copy.copy, copy.deepcopy], ids=lambda f: f.__name__)
 def test_a_key_is_neither_pickled_nor_copied(how: Any, provider: LocalRootKey) -> None:
     """Whatever holds key material refuses to leave the process, on its own or in a container."""
-    for holder in (provider, DataKey(ROOT_KEY), Xaes(ROOT_KEY)):
+    for holder in (provider, DataKey(ROOT_KEY), Xaes(ROOT_KEY), Mac(ROOT_KEY)):
         for thing in (holder, [holder], {"key": holder}) if how is not copy.copy else (holder,):
             with pytest.raises(TypeError, match="cannot be pickled"):
                 how(thing)
@@ -170,14 +173,51 @@ def test_a_literal_that_cannot_be_sealed_is_not_shown(
     assert search.saw("sqlalchemy_sealed_could_not_seal('")
 
 
-@pytest.mark.parametrize("name", ["insert", "update", "select"])
+SEARCHES = {
+    "==": lambda secret: PEOPLE.c.code == secret,
+    "in": lambda secret: PEOPLE.c.code.in_([secret, None]),
+    "not in": lambda secret: PEOPLE.c.code.not_in([secret]),
+    "is distinct from": PEOPLE.c.code.is_distinct_from,
+    "of a text column": lambda secret: PEOPLE.c.city == secret,
+    "of another index": lambda secret: blind_index(PEOPLE.c.badge) == secret,
+}
+every_search = pytest.mark.parametrize("condition", SEARCHES.values(), ids=SEARCHES)
+
+
+@every_search
+@pytest.mark.parametrize("dialect", [sqlite.dialect(), postgresql.dialect()], ids=lambda d: d.name)
+def test_the_sql_text_of_a_search_has_no_plaintext(
+    condition: Any, dialect: Any, sealer: Sealer, secret: str
+) -> None:
+    """Neither with parameters nor with the index values rendered into it, nor if it has none."""
+    search = Search()
+    for value in (secret, secret + "\ud800"):
+        statement = sa.select(PEOPLE.c.id).where(condition(value))
+        literal = {"literal_binds": True}
+        search.shown(statement, condition(value), statement.compile(dialect=dialect))
+        search.shown(statement.compile(dialect=dialect, compile_kwargs=literal))
+    assert search.places(secret) == []
+    assert search.saw("sqlalchemy_sealed_could_not_seal('")
+
+
+def test_a_search_rendered_as_a_literal_has_the_index_value(sealer: Sealer, secret: str) -> None:
+    """In the place of the value stands the slot of a stored one."""
+    stored = PEOPLE.c.code.type.bind_processor(sqlite.dialect())(secret)
+    literal = (PEOPLE.c.code == secret).compile(
+        dialect=sqlite.dialect(), compile_kwargs={"literal_binds": True}
+    )
+    assert f"X'{parse(stored).slots[0].hex()}'" in str(literal)
+
+
+@pytest.mark.parametrize("name", ["insert", "update", "select", *SEARCHES])
 def test_a_statement_cache_key_has_no_plaintext(name: str, sealer: Sealer, secret: str) -> None:
     """What is kept of a statement between two executions does not depend on its values."""
-    key = STATEMENTS[name](secret)._generate_cache_key().key
+    make = (STATEMENTS | SEARCHES)[name]
+    key = make(secret)._generate_cache_key().key
     search = Search()
     search.shown(key)
     assert search.places(secret) == []
-    assert key == STATEMENTS[name](canary())._generate_cache_key().key
+    assert key == make(canary())._generate_cache_key().key
 
 
 def test_tables_and_mapped_classes_show_names(sealer: Sealer, secret: str) -> None:
@@ -194,7 +234,7 @@ def test_tables_and_mapped_classes_show_names(sealer: Sealer, secret: str) -> No
         search.shown(person, sa.inspect(person), Person.secret, Person.__mapper__)
     search.shown(PEOPLE, Base.metadata, *PEOPLE.c, *(column.type for column in PEOPLE.c))
     assert search.places(secret) == []
-    assert search.saw("EncryptedString(length=60, context='leak_people.secret')")
+    assert search.saw("EncryptedString(length=60, check=False, context='leak_people.secret')")
 
 
 def test_the_life_of_a_key_is_not_logged(

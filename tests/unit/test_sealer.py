@@ -12,6 +12,7 @@ import pytest
 
 from sqlalchemy_sealed import Context, KeyManager, LocalRootKey, MemoryKeystore, Sealer, get_sealer
 from sqlalchemy_sealed import sealer as sealer_module
+from sqlalchemy_sealed.envelope import parse
 from sqlalchemy_sealed.errors import (
     AuthenticationError,
     ConfigurationError,
@@ -268,3 +269,82 @@ def test_two_rotations_elsewhere_in_a_row_are_both_picked_up(counted) -> None:
         elsewhere = fresh()
         elsewhere.configure(keystore=keystore, provider=provider, key_name=sealer.name)
         assert sealer.open(elsewhere.seal(bytes([number]), "a.b"), "a.b") == bytes([number])
+
+
+# -- blind indexes
+
+
+def slots_of(sealer: Sealer):
+    """Return a function that seals a value with two slots, made of the two index keys."""
+
+    def maker(current: bytes, bridge: bytes):
+        return lambda value: current[:15] + bridge[:15]
+
+    seal = sealer.sealing_indexed(Context("a.b"), 2, maker)
+
+    def slots(value: bytes) -> tuple[bytes, ...]:
+        data = seal(value, value)
+        assert sealer.open(data, "a.b") == value
+        return parse(data).slots
+
+    return slots
+
+
+def keys_of(sealer: Sealer):
+    """Return a function that gives the beginnings of the index keys that are searched under."""
+    match = sealer.matching(lambda key: lambda value: key[:15])
+    return lambda: match(None)
+
+
+def test_a_search_and_a_seal_follow_the_index_key(sealer: Sealer) -> None:
+    """Functions that were made before a rotation use its keys after it."""
+    slots, keys = slots_of(sealer), keys_of(sealer)
+    (old,) = keys()
+    assert slots(b"value") == (old, old)
+    sealer.rotate(index=True)
+    new = keys()[0]
+    assert keys() == [new, old]
+    assert slots(b"value") == (new, old)
+    assert new != old
+
+
+def test_a_second_rotation_of_the_index_key_changes_nothing(sealer: Sealer) -> None:
+    """It is refused while the first is not finished; the sealer goes on with its keys."""
+    sealer.rotate(index=True)
+    slots, keyset = slots_of(sealer)(b"value"), sealer.keyset
+    with pytest.raises(KeystoreError, match="is being rotated already"):
+        sealer.rotate(index=True)
+    assert slots_of(sealer)(b"value") == slots
+    assert sealer.keyset.records == keyset.records
+
+
+def test_an_index_key_of_another_process_is_taken_up_with_its_first_value(counted) -> None:
+    """The value names a data key that is unknown: the keystore is read, its index key with it."""
+    sealer, keystore, provider = counted
+    keys = keys_of(sealer)
+    (old,) = keys()
+    KeyManager(keystore, provider).rotate(sealer.name, index=True)
+    other = get_sealer(f"other-{uuid4()}")
+    other.configure(keystore=keystore, provider=provider, key_name=sealer.name)
+    assert keys() == [old]
+    assert sealer.open(other.seal(b"value", "a.b"), "a.b") == b"value"
+    assert keys() == keys_of(other)()
+
+
+def test_an_index_key_is_unwrapped_when_it_is_first_needed(counted) -> None:
+    """Once, for all that seals and searches; not for columns without an index."""
+    sealer, _, provider = counted
+    before = provider.calls
+    sealer.open(sealer.seal(b"value", "a.b"), "a.b")
+    assert provider.calls == before
+    for _ in range(3):
+        slots_of(sealer)(b"value")
+        keys_of(sealer)()
+    assert provider.calls == before + 1
+
+
+def test_without_keys_nothing_is_indexed_or_searched() -> None:
+    """The error says how to configure the sealer."""
+    for use in (lambda: slots_of(fresh())(b"value"), keys_of(fresh())):
+        with pytest.raises(NotConfiguredError, match=r"configure\("):
+            use()

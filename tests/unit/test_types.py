@@ -151,7 +151,7 @@ def test_a_copy_is_the_same_type(type_: Encrypted[Any], how: Any) -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"colour": 1}, "EncryptedString has no option 'colour' (options: context, masked, pad"),
+        ({"colour": 1}, "EncryptedString has no option 'colour' (options: check, context, index"),
         ({"contxt": "a.b"}, "did you mean 'context'?"),
         ({"storage": "json"}, "storage must be one of binary, text"),
         ({"storage": None}, "storage must be one of binary, text"),

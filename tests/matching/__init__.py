@@ -1,0 +1,1 @@
+"""Tests of match indexes on databases, and what they share."""
