@@ -147,6 +147,7 @@ def start(
 
     def start() -> Process:
         started.append(Process(database_url, manager.keystore.path, provider))
+        started[-1](primary)  # It has read the keystore when it answers.
         return started[-1]
 
     yield start
