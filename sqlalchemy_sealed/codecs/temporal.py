@@ -8,10 +8,13 @@ offset, not the name of its time zone. `fold` of a naive value is not kept.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime, time, timedelta, timezone
+from typing import TypeVar
 
 from ..errors import ValueRefusedError
 from .base import TextFormCodec, refuse_type
+
+T = TypeVar("T", datetime, time)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +93,7 @@ class DateTimeCodec(TextFormCodec[datetime]):
 
     def parse(self, text: str) -> datetime:
         """Return the value."""
-        return datetime.fromisoformat(text)
+        return _with_offset(datetime.fromisoformat(text), text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +136,7 @@ class TimeCodec(TextFormCodec[time]):
 
     def parse(self, text: str) -> time:
         """Return the value."""
-        return time.fromisoformat(text)
+        return _with_offset(time.fromisoformat(text), text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +160,18 @@ class IntervalCodec(TextFormCodec[timedelta]):
     def parse(self, text: str) -> timedelta:
         """Return the interval."""
         return int(text) * _MICROSECOND
+
+
+def _with_offset(value: T, text: str) -> T:
+    """
+    Return a parsed value with the UTC offset that its text ends with.
+
+    `fromisoformat` reads an offset of less than a second as none.
+    """
+    if text[-16:-7] in ("+00:00:00", "-00:00:00"):
+        offset = int(text[-16] + text[-6:]) * _MICROSECOND
+        return value.replace(tzinfo=timezone(offset))
+    return value
 
 
 _MICROSECOND = timedelta(microseconds=1)

@@ -94,6 +94,17 @@ def test_every_value_comes_back_exactly(family: str, data: st.DataObject) -> Non
     assert exact(codec.decode(codec.encode(value))) == exact(value)
 
 
+@pytest.mark.parametrize("microseconds", [1, -1, 999_999, -999_999, 1_000_000, -1_000_001, 0])
+def test_offsets_of_less_than_a_second_come_back(microseconds: int) -> None:
+    """Python's own parser reads them as no offset at all."""
+    offset = timezone(timedelta(microseconds=microseconds))
+    for codec, value in (
+        (DateTimeCodec(timezone=True), datetime(2000, 1, 1, tzinfo=offset)),
+        (TimeCodec(timezone=True), time(12, tzinfo=offset)),
+    ):
+        assert exact(codec.decode(codec.encode(value))) == exact(value)
+
+
 @pytest.mark.parametrize("family", [name for name in NAMES if name not in ("float", "decimal")])
 @untimed
 @given(data=st.data())
