@@ -38,6 +38,18 @@ def pack(parts: Iterable[str]) -> bytes:
     return bytes(packed)
 
 
+PART = "a text that is not empty, of at most 65,535 bytes of UTF-8"
+"""What a part must be that has a meaning of its own."""
+
+
+def is_part(text: object) -> bool:
+    """Whether this can be a part, and is not empty."""
+    if not isinstance(text, str) or not text:
+        return False
+    data = _utf8(text)
+    return data is not None and len(data) <= MAX_PART_SIZE
+
+
 def _utf8(text: str) -> bytes | None:
     try:
         return text.encode()

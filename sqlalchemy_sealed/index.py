@@ -12,15 +12,16 @@ and its name, so equal values in two columns do not show.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from .aead import Mac, derive
 from .codecs import Codec, TextCodec
-from .context import pack
+from .context import PART, is_part, pack
 from .envelope import SLOT_SIZE
-from .errors import ConfigurationError, OptionError, ValueRefusedError
+from .errors import OptionError, ValueRefusedError
+from .given import call, given
 from .normalizers import check_names, normalized
 
 _INFO_INDEX = b"sqlalchemy-sealed v1 index\x00"
@@ -31,7 +32,6 @@ FEWEST_VALUES = 16
 """With fewer different values than this, an index needs `few_values=True`."""
 
 _TEXT = TextCodec()
-_PART = "a text that is not empty, of at most 65,535 bytes of UTF-8"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +82,10 @@ class BlindIndex:
             raise OptionError("normalize must be the name of a normalizer, or several in a tuple")
         check_names(names)
         object.__setattr__(self, "normalize", tuple(names))
-        if not _is_part(self.name):
-            raise OptionError(f"the name of a blind index must be {_PART}")
-        if self.context is not None and not _is_part(self.context):
-            raise OptionError(f"the context of a blind index must be {_PART}")
+        if not is_part(self.name):
+            raise OptionError(f"the name of a blind index must be {PART}")
+        if self.context is not None and not is_part(self.context):
+            raise OptionError(f"the context of a blind index must be {PART}")
         if type(self.bits) is not int or not 1 <= self.bits <= SLOT_BITS:
             raise OptionError(f"bits must be a whole number from 1 to {SLOT_BITS}")
         for option in ("unique", "few_values", "bridge"):
@@ -113,14 +113,10 @@ class BlindIndex:
 
     def __repr__(self) -> str:
         """Return the call that makes this index."""
-        given = {
-            field.name: getattr(self, field.name)
-            for field in fields(self)
-            if getattr(self, field.name) != field.default
-        }
+        arguments = given(self)
         if len(self.normalize) == 1:
-            given["normalize"] = self.normalize[0]
-        return f"BlindIndex({', '.join(f'{k}={v!r}' for k, v in given.items())})"
+            arguments["normalize"] = self.normalize[0]
+        return call("BlindIndex", arguments)
 
     def normalized(self, codec: Codec[Any], value: Any) -> bytes:
         """
@@ -166,16 +162,6 @@ class BlindIndex:
         """Return the function from normalised bytes to all 32 bytes of their hash."""
         bound = pack((self.context or label, self.name))
         return Mac(derive(material, _INFO_INDEX + bound)).digest
-
-
-def _is_part(text: object) -> bool:
-    if not isinstance(text, str) or not text:
-        return False
-    try:
-        pack((text,))
-    except ConfigurationError:
-        return False
-    return True
 
 
 def check_indexes(type_name: str, indexes: tuple[BlindIndex, ...], codec: Codec[Any]) -> None:

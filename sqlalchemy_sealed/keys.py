@@ -131,11 +131,20 @@ class Keyset:
     """
     All records of one key name. Immutable.
 
+    Attributes:
+        name: the key name.
+        records: all of them, by kind and generation.
+        primary: the record of the data key that seals new values.
+        announced: the newest index key, if no data key names it yet; else None.
+        index_key_ids: ids of the index keys that are searched under: the primary's, those of
+            other data keys that can still be opened, and the announced one. At most two
+            (`MAX_INDEX_KEYS`).
+
     Raises:
         KeystoreError: there is no data key at all, or two records contradict each other.
     """
 
-    __slots__ = ("_by_id", "name", "primary", "records")
+    __slots__ = ("_by_id", "announced", "index_key_ids", "name", "primary", "records")
 
     def __init__(self, name: str, records: Iterable[KeyRecord]) -> None:
         self.name = name
@@ -154,25 +163,21 @@ class Keyset:
                 "id or the same generation; restore the keystore from a backup"
             )
         self.primary = data[-1]
+        # Found once: the guard asks for the index keys at each execution of some statements.
+        self.announced = self._announced()
+        self.index_key_ids = self._index_key_ids()
 
     def get(self, key_id: bytes) -> KeyRecord | None:
         """Return the record of this id, or None."""
         return self._by_id.get(key_id)
 
-    @property
-    def index_key_ids(self) -> tuple[bytes, ...]:
-        """
-        Ids of the index keys that are searched under: the primary's, those of other data keys
-        that can still be opened, and one that is announced. At most two (`MAX_INDEX_KEYS`).
-        """
+    def _index_key_ids(self) -> tuple[bytes, ...]:
         announced = self.announced
         named = [record.index_key_id for record in self._enabled_data()]
         ids = [self.primary.index_key_id, *named, announced.key_id if announced else None]
         return tuple(dict.fromkeys(key_id for key_id in ids if key_id is not None))
 
-    @property
-    def announced(self) -> KeyRecord | None:
-        """The newest index key, if no data key names it yet."""
+    def _announced(self) -> KeyRecord | None:
         latest = self.latest(KeyKind.INDEX)
         named = {r.index_key_id for r in self.records} | {r.bridge_key_id for r in self.records}
         if latest is None or latest.state is not KeyState.ENABLED or latest.key_id in named:

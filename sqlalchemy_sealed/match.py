@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from enum import Enum
 from functools import partial
 from typing import Any
@@ -25,10 +25,11 @@ from unicodedata import combining, normalize
 
 from .aead import Mac, derive
 from .codecs import Codec, TextCodec
-from .context import pack
+from .context import PART, is_part, pack
 from .envelope import MAX_TOKENS, TOKEN_SIZE, token_block
 from .errors import OptionError, ValueRefusedError
-from .index import _PART, BlindIndex, _is_part, slots_function
+from .given import call, given
+from .index import BlindIndex, slots_function
 from .normalizers import normalized
 
 _INFO_MATCH = b"sqlalchemy-sealed v1 match\x00"
@@ -127,17 +128,12 @@ class MatchIndex:
             number = getattr(self, field)
             if type(number) is not int or not least <= number <= most:
                 raise OptionError(f"{field} must be a whole number from {least} to {most}")
-        if not _is_part(self.name):
-            raise OptionError(f"the name of a match index must be {_PART}")
+        if not is_part(self.name):
+            raise OptionError(f"the name of a match index must be {PART}")
 
     def __repr__(self) -> str:
         """Return the call that makes this index."""
-        given = {
-            field.name: getattr(self, field.name)
-            for field in fields(self)
-            if getattr(self, field.name) != field.default
-        }
-        return f"MatchIndex({', '.join(f'{k}={v!r}' for k, v in given.items())})"
+        return call("MatchIndex", given(self))
 
     def grams(self, folded: str, start: bytes = b"", end: bytes = b"") -> list[bytes]:
         """

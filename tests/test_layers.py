@@ -17,7 +17,7 @@ PACKAGES = ("sqlalchemy_sealed", "alembic_ext")
 # a place here. `.` stands for sqlalchemy_sealed.
 ROWS = """
 .errors
-.envelope .context .masked
+.envelope .context .masked .given
 .aead .padding .secretfile
 .keys
 .protocols
@@ -34,7 +34,7 @@ ROWS = """
 .guessing .widths .advice .counting .match
 .plan
 .leaks
-.types.binding .types.options .types.tracked .types.literals .types.loose
+.types.binding .types.options .types.tracked .types.literals .types.loose .types.ours
 .types.parameters .types.token_sql .types.changed
 .types.terms .types.processors
 .types.slots .types.match

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import NoReturn
 
 from ..errors import OptionError, ValueRefusedError
 from .base import TextFormCodec, check_size, refuse_type
@@ -92,7 +93,7 @@ class FloatCodec(TextFormCodec[float]):
         """Return one form for both zeros; NaN, which equals nothing, is refused."""
         number = self.check(value)
         if number != number:  # noqa: PLR0124 - NaN
-            raise ValueRefusedError("a NaN cannot be found: it does not equal itself")
+            _refuse_nan()
         return self.form(number + 0.0).encode("ascii")  # -0.0 + 0.0 is 0.0
 
     def form(self, value: float) -> str:
@@ -164,7 +165,7 @@ class DecimalCodec(TextFormCodec[Decimal]):
         """Return one form for 1, 1.0 and 1E+0; NaN, which equals nothing, is refused."""
         number = DecimalCodec().check(value)
         if number.is_nan():
-            raise ValueRefusedError("a NaN cannot be found: it does not equal itself")
+            _refuse_nan()
         if not number:
             return b"0"
         if not number.is_finite():
@@ -189,3 +190,7 @@ class DecimalCodec(TextFormCodec[Decimal]):
 
 
 _ANY_SIZE = DecimalCodec()
+
+
+def _refuse_nan() -> NoReturn:
+    raise ValueRefusedError("a NaN cannot be found: it does not equal itself")

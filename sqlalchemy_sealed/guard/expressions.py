@@ -17,8 +17,9 @@ from sqlalchemy.sql.sqltypes import _Binary
 
 from ..types.comparator import refuse
 from ..types.comparison import SlotComparison
+from ..types.ours import is_ours
 from .findings import BYTES, DISTINCT, OTHER_SIDE, PLAINTEXT, Findings
-from .kinds import are_alike, bare, identity, is_null, is_ours, sealed, sealed_type, slot_type
+from .kinds import are_alike, bare, identity, is_null, sealed, sealed_type, slot_type
 from .parts import children
 
 _TRANSPARENT = (

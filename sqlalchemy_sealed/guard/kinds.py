@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any
 
 from sqlalchemy import ARRAY, TypeDecorator
@@ -74,17 +73,6 @@ def is_null(expr: Any) -> bool:
     if isinstance(expr, TypeCoerce | Cast):
         expr = bare(expr.clause)
     return isinstance(expr, Null)
-
-
-def is_ours(node: Any) -> bool:
-    """Whether this package made the expression, and knows what it does."""
-    kind: Any = type(node)
-    return _is_ours(kind)
-
-
-@cache
-def _is_ours(kind: type[Any]) -> bool:
-    return any(base.__module__.startswith("sqlalchemy_sealed.") for base in kind.__mro__)
 
 
 def is_untyped_parameter(expr: Any) -> bool:

@@ -7,7 +7,8 @@ from typing import Any
 from sqlalchemy.sql.elements import BindParameter
 
 from ..types.comparator import refuse
-from .kinds import is_ours, sealed_type
+from ..types.ours import is_ours
+from .kinds import sealed_type
 
 _TWO_TYPES = (
     "each of them needs another form of the value, and only one would be sent; give the "

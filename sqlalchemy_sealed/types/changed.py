@@ -24,7 +24,16 @@ R = TypeVar("R")
 
 def changes_values(source: Encrypted[Any]) -> bool:
     """Whether a column's type has a `process_bind_param` that is not ours."""
-    return not type(source).process_bind_param.__module__.startswith(f"{__package__}.")
+    return not _is_ours(type(source).process_bind_param)
+
+
+def keeps_values(source: Encrypted[Any]) -> bool:
+    """Whether the values that are read are those that were given: neither is changed on the way."""
+    return not changes_values(source) and _is_ours(type(source).process_result_value)
+
+
+def _is_ours(method: Any) -> bool:
+    return bool(method.__module__.startswith(f"{__package__}."))
 
 
 def changing(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from sqlalchemy import Boolean, TypeDecorator
 from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.orm import Mapped, MappedColumn
+from sqlalchemy.orm import Mapped
 from sqlalchemy.sql import operators
 from sqlalchemy.sql.elements import BinaryExpression, BindParameter, ColumnElement
 
@@ -18,7 +18,7 @@ from ..errors import RefusedOperationError
 from ..index import DEFAULT_NAME
 from .comparison import EQUAL, UNEQUAL, compare_slot, is_null, why_not
 from .match import text_match
-from .parameters import element_of
+from .parameters import element_of, expression_of
 from .slots import SlotType, slot_expression
 
 T = TypeVar("T")
@@ -87,9 +87,7 @@ def blind_index(
     Raises:
         RefusedOperationError: not a sealed column, or it has no such index.
     """
-    expr: Any = column.column if isinstance(column, MappedColumn) else column
-    if hasattr(expr, "__clause_element__"):
-        expr = expr.__clause_element__()
+    expr = expression_of(column)
     settings = getattr(expr.type, "settings", None)
     if settings is None:
         raise RefusedOperationError("this is not a sealed column", where=str(expr))
@@ -115,16 +113,15 @@ class SealedComparator(TypeDecorator.Comparator[Any]):
         value = element_of(other[0]) if other else None
         if op in _NULL_TESTS and other and is_null(other[0]):
             return super().operate(_NULL_TESTS[op], None)
-        name = getattr(op, "__name__", None) or str(op)
         source: Any = self.expr.type
         if op not in EQUAL and op not in UNEQUAL:
             if (found := text_match(self.expr, op, *other)) is not None:
                 return found
-            raise refuse(self.expr, getattr(op, "opstring", None) or name)
+            raise refuse(self.expr, getattr(op, "opstring", None) or _name(op))
         if not source.settings.index:
             error = refuse(
                 self.expr,
-                name,
+                _name(op),
                 "every seal is randomised, so equal values are not equal in the database; declare "
                 "the column with index=BlindIndex()",
             )
@@ -134,14 +131,14 @@ class SealedComparator(TypeDecorator.Comparator[Any]):
             slot = slot_expression(self.expr, source, 0)
             if (found := compare_slot(slot, op, other[0])) is not None:
                 return found if value is None else _with_identity(found, op, self.expr, value)
-            error = refuse(self.expr, name, why_not(slot, op, other[0]))
+            error = refuse(self.expr, _name(op), why_not(slot, op, other[0]))
         return _refused(self.expr, op, value, error)
 
     def reverse_operate(self, op: Any, other: Any, **kwargs: Any) -> Any:
         """As `operate`, for the operators that are the same both ways."""
         if op in (operators.eq, operators.ne):
             return self.operate(op, other, **kwargs)
-        raise refuse(self.expr, getattr(op, "__name__", None) or str(op))
+        raise refuse(self.expr, _name(op))
 
     def _from_the_other_side(self, op: Any, value: Any) -> Any:
         if op in (operators.eq, operators.ne) and _is_column(value):
@@ -166,14 +163,18 @@ class SlotComparator(TypeDecorator.Comparator[Any]):
             return _refused(self.expr, op, element_of(other[0]), error)
         if op is operators.distinct_op:
             return super().operate(op)
-        name = getattr(op, "opstring", None) or getattr(op, "__name__", None) or str(op)
-        raise refuse(_source(self.expr), name)
+        raise refuse(_source(self.expr), getattr(op, "opstring", None) or _name(op))
 
     def reverse_operate(self, op: Any, other: Any, **kwargs: Any) -> Any:
         """As `operate`, for the operators that are the same both ways."""
         if op in (operators.eq, operators.ne):
             return self.operate(op, other, **kwargs)
         raise refuse(_source(self.expr), op.__name__)
+
+
+def _name(op: Any) -> str:
+    """Return how errors call an operator."""
+    return getattr(op, "__name__", None) or str(op)
 
 
 def _source(slot: Any) -> Any:

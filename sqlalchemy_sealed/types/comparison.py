@@ -21,7 +21,7 @@ from sqlalchemy.sql.elements import (
 from sqlalchemy.sql.lambdas import PyWrapper
 from sqlalchemy.sql.selectable import ScalarSelect, SelectBase
 
-from .changed import changes_values
+from .changed import keeps_values
 from .parameters import element_of, parameter
 from .search import BlindMatch
 from .slots import Slot, SlotType, slot_expression
@@ -150,7 +150,7 @@ def _can_be_compared_afterwards(slot: Any, op: Any, element: Any) -> bool:
         op in (operators.eq, operators.in_op)
         and (element is None or isinstance(element, BindParameter))
         and isinstance(slot, Slot)
-        and not changes_values(_type(slot).source)
+        and keeps_values(_type(slot).source)
     )
 
 

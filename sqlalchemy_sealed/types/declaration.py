@@ -23,8 +23,9 @@ from sqlalchemy.sql.elements import ColumnElement, TypeCoerce
 from sqlalchemy.sql.visitors import InternalTraversal
 from sqlalchemy.types import Boolean
 
-from ..envelope import MAGIC, to_text
+from ..envelope import MAGIC, overhead, to_text
 from ..errors import ConfigurationError
+from .ours import is_ours
 from .slots import Slot
 
 
@@ -161,13 +162,9 @@ def _compared(expression: Any) -> list[Any]:
         part = pending.pop()
         if isinstance(part, Column):
             found.append(part)
-        elif not isinstance(part, TypeCoerce) and not _is_ours(part):
+        elif not isinstance(part, TypeCoerce) and not is_ours(part):
             pending += part.get_children()
     return found
-
-
-def _is_ours(part: Any) -> bool:
-    return any(kind.__module__.startswith("sqlalchemy_sealed.") for kind in type(part).__mro__)
 
 
 def _refuse_comparing(columns: Any, kind: str) -> None:
@@ -181,7 +178,7 @@ def _refuse_comparing(columns: Any, kind: str) -> None:
 
 
 class IsEnvelope(ColumnElement[bool]):
-    """SQL: the stored value begins with the magic of an envelope, or is NULL."""
+    """SQL: the stored value has the look of an envelope, or is NULL."""
 
     __visit_name__ = "sealed_is_envelope"
     inherit_cache = True
@@ -201,19 +198,45 @@ class IsEnvelope(ColumnElement[bool]):
 @compiles(IsEnvelope)
 def _compile_is_envelope(element: IsEnvelope, compiler: Any, **kw: Any) -> str:
     column = compiler.process(element.column, **kw)
+    dialect = compiler.dialect.name
     if element.is_text:
-        prefix = to_text(MAGIC)
-        return f"substr({column}, 1, {len(prefix)}) = '{prefix}'"
+        return _is_text_envelope(column, dialect)
     magic = MAGIC.hex()
-    literal = {
-        "postgresql": f"'\\x{magic}'::bytea",
-        "mssql": f"0x{magic}",
-    }.get(compiler.dialect.name, f"X'{magic}'")
+    literal = {"postgresql": f"'\\x{magic}'::bytea", "mssql": f"0x{magic}"}.get(
+        dialect, f"X'{magic}'"
+    )
     prefix = f"substr({column}, 1, {len(MAGIC)})"
-    if compiler.dialect.name == "sqlite":
+    if dialect == "sqlite":
         # There, a part of an empty blob is NULL, which a CHECK lets pass.
         return f"{column} IS NULL OR coalesce({prefix}, X'') = {literal}"
     return f"{prefix} = {literal}"
+
+
+def _is_text_envelope(column: str, dialect: str) -> str:
+    """
+    Return the condition for the text form.
+
+    A word may begin with the four letters of the magic, so the least length counts, too, and that
+    there is no letter but those of base64url (RFC 4648, section 5): no space, no punctuation.
+    """
+    prefix = to_text(MAGIC)
+    conditions = [
+        f"substr({column}, 1, {len(prefix)}) = '{prefix}'",
+        f"{_LENGTHS.get(dialect, 'length')}({column}) >= {len(to_text(bytes(overhead())))}",
+    ]
+    if dialect in _OTHER_LETTERS:
+        conditions.append(f"{column} {_OTHER_LETTERS[dialect]}")
+    return " AND ".join(conditions)
+
+
+_LENGTHS = {"mssql": "len"}
+_OTHER_LETTERS = {
+    "postgresql": "!~ '[^A-Za-z0-9_-]'",
+    "sqlite": "NOT GLOB '*[^A-Za-z0-9_-]*'",
+    "mariadb": "NOT REGEXP '[^A-Za-z0-9_-]'",
+    "mysql": "NOT REGEXP '[^A-Za-z0-9_-]'",
+}
+"""What a value has not to match, in the words of each database that has patterns."""
 
 
 def declare(column: Column[Any], table: Any) -> None:

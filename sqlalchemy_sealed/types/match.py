@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 
 from sqlalchemy import Boolean, Index, Text, TypeDecorator, event
-from sqlalchemy.orm import Mapped, MappedColumn
+from sqlalchemy.orm import Mapped
 from sqlalchemy.sql import operators
 from sqlalchemy.sql.elements import BinaryExpression, BindParameter, ColumnElement
 from sqlalchemy.sql.visitors import InternalTraversal
@@ -19,8 +19,9 @@ from sqlalchemy.types import TypeEngine
 
 from ..errors import RefusedOperationError, ValueRefusedError
 from ..match import MatchIndex, Place
+from .changed import keeps_values
 from .loose import given
-from .parameters import element_of, parameter
+from .parameters import element_of, expression_of, parameter
 from .terms import TermType, least_common
 
 if TYPE_CHECKING:
@@ -179,6 +180,13 @@ def overlap(expr: Any, words: str, least: float) -> TokenMatch:
 
 def _matched(expr: Any, value: Any, place: Place | None) -> TokenMatch:
     source: Encrypted[Any] = expr.type
+    if not keeps_values(source):
+        raise RefusedOperationError(
+            "a search in a match index is compared with the values that are read, which this type "
+            "changes in process_bind_param or process_result_value; change values before they are "
+            "set, as with @validates",
+            where=source.label,
+        )
     return TokenMatch(Tokens(expr, source), parameter(expr, value, TermType(source, place)))
 
 
@@ -189,9 +197,7 @@ def matched_column(column: Any) -> ColumnElement[Any]:
     Raises:
         RefusedOperationError: it has none.
     """
-    expr: Any = column.column if isinstance(column, MappedColumn) else column
-    if hasattr(expr, "__clause_element__"):
-        expr = expr.__clause_element__()
+    expr = expression_of(column)
     if getattr(getattr(expr.type, "settings", None), "match", None) is None:
         where = getattr(expr.type, "label", None) or str(expr)
         raise RefusedOperationError(

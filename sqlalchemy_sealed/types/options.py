@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, Literal, TypedDict
 
 from ..envelope import MAX_SLOTS
 from ..errors import OptionError
+from ..given import given
 from ..index import BlindIndex
 from ..match import MatchIndex
 from ..padding import MAX_BLOCK, is_block
@@ -73,24 +74,20 @@ class Settings:
 
     def arguments(self) -> dict[str, Any]:
         """Return the options that say something other than the default, by name."""
-        given = {
-            field.name: getattr(self, field.name)
-            for field in fields(self)
-            if getattr(self, field.name) != field.default
-        }
+        arguments = given(self)
         if len(self.index) == 1:
-            given["index"] = self.index[0]
-        return given
+            arguments["index"] = self.index[0]
+        return arguments
 
 
-def checked(type_name: str, given: dict[str, Any]) -> Settings:
+def checked(type_name: str, options: dict[str, Any]) -> Settings:
     """
     Return the options of a type.
 
     Raises:
         OptionError: an option that does not exist, or a value that it cannot have.
     """
-    for name in given:
+    for name in options:
         if name not in Options.__annotations__:
             near = get_close_matches(name, Options.__annotations__, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
@@ -98,17 +95,17 @@ def checked(type_name: str, given: dict[str, Any]) -> Settings:
                 f"{type_name} has no option {name!r}{hint} (options: "
                 f"{', '.join(sorted(Options.__annotations__))})"
             )
-    sealer = given.get("sealer", DEFAULT)
-    given = {**given, "sealer": getattr(sealer, "name", sealer), "index": _indexes(given)}
-    settings = Settings(**given)
+    sealer = options.get("sealer", DEFAULT)
+    name = getattr(sealer, "name", sealer)
+    settings = Settings(**{**options, "sealer": name, "index": _indexes(options)})
     problem = _problem(settings)
     if problem is not None:
         raise OptionError(f"{type_name}: {problem}")
     return settings
 
 
-def _indexes(given: dict[str, Any]) -> tuple[Any, ...]:
-    index = given.get("index")
+def _indexes(options: dict[str, Any]) -> tuple[Any, ...]:
+    index = options.get("index")
     if index is None:
         return ()
     return tuple(index) if isinstance(index, list | tuple) else (index,)

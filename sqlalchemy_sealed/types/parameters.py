@@ -1,9 +1,10 @@
-"""What is searched, as a bound parameter with a type of ours."""
+"""The two sides of a search: the expression, and what it is compared with as a parameter."""
 
 from __future__ import annotations
 
 from typing import Any, cast
 
+from sqlalchemy.orm import MappedColumn
 from sqlalchemy.sql import operators
 from sqlalchemy.sql.elements import BindParameter, ClauseElement
 from sqlalchemy.sql.lambdas import PyWrapper
@@ -17,6 +18,12 @@ def element_of(value: Any) -> Any:
     if hasattr(value, "__clause_element__"):
         value = value.__clause_element__()
     return value if isinstance(value, ClauseElement) else None
+
+
+def expression_of(column: Any) -> Any:
+    """Return the SQL expression of a column, a mapped attribute or a `mapped_column()`."""
+    expr = column.column if isinstance(column, MappedColumn) else column
+    return expr.__clause_element__() if hasattr(expr, "__clause_element__") else expr
 
 
 def parameter(expr: Any, value: Any, type_: TypeEngine[Any]) -> BindParameter[Any]:

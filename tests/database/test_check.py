@@ -60,8 +60,24 @@ RAW = {
     "UPDATE of a text": ("UPDATE letters SET text_ = plain", "text_"),
     "UPDATE of an empty text": ("UPDATE letters SET text_ = ''", "text_"),
     "UPDATE of a literal": ("UPDATE letters SET text_ = 'plaintext'", "text_"),
+    "a text that begins like an envelope": (
+        "UPDATE letters SET text_ = 'sealed and " + "signed, " * 9 + "'",
+        "text_",
+    ),
+    "a word that begins like an envelope": (
+        "UPDATE letters SET text_ = 'sealed-and-signed'",
+        "text_",
+    ),
     "UPDATE of another case": ("UPDATE letters SET text_ = 'SEALplaintext'", "text_"),
     "UPDATE of a number": ("UPDATE letters SET number = stored", "number"),
+    "a text envelope that was cut": (
+        "UPDATE letters SET text_ = substr(text_, 1, 69)",
+        "text_",
+    ),
+    "a text envelope with a space": (
+        "UPDATE letters SET text_ = replace(text_, substr(text_, 20, 2), ' !')",
+        "text_",
+    ),
     "INSERT": ("INSERT INTO letters (id, text_) VALUES (2, 'plaintext')", "text_"),
     "INSERT FROM SELECT": (
         "INSERT INTO letters (id, binary_) SELECT id + 1, stored FROM letters",

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-import textwrap
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 from fix_db import empty_database
+from killed_tests import assert_no_process_survives
 from servers import mariadb
 from servers.server import Server, ServiceMissingError
 
 pytestmark = pytest.mark.mariadb
-
-TESTS = Path(__file__).parents[1]
 
 
 def test_the_server_is_out_of_reach(mariadb_server: Server) -> None:
@@ -55,30 +51,7 @@ def test_each_test_has_a_database_of_its_own(mariadb_server: Server) -> None:
 
 def test_no_process_survives_tests_that_are_killed(mariadb_server: Server) -> None:
     """Killing the tests stops their server, and deletes its directory."""
-    program = textwrap.dedent("""\
-        import sys
-        from servers import mariadb
-        with mariadb.running() as server:
-            print(server.url, flush=True)
-            sys.stdin.read()
-    """)
-    with subprocess.Popen(
-        [sys.executable, "-c", program],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=TESTS,
-    ) as tests:
-        engine = sa.create_engine(tests.stdout.readline().strip())
-        with engine.connect() as connection:
-            directory = Path(connection.scalar(sa.text("SELECT @@datadir"))).parent
-        engine.dispose()
-        tests.kill()
-        # The guard has the same standard output. It ends when the last of the two has ended.
-        tests.stdout.read()
-    assert not directory.exists()
-    with pytest.raises(sa.exc.OperationalError):
-        engine.connect()
+    assert_no_process_survives("mariadb", "SELECT @@datadir")
 
 
 def test_a_missing_server_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

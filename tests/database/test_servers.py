@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fix_db import empty_schema
+from fix_db import empty_schema, required_in_ci
+from killed_tests import assert_no_process_survives
 from servers import binaries, container, image, postgres, process
 from servers.server import Server, ServiceMissingError
 from sqlalchemy import Column, Integer, MetaData, Table, create_engine, make_url, select, text
@@ -20,7 +17,6 @@ from sqlalchemy_sealed import EncryptedString, Sealer
 
 pytestmark = pytest.mark.postgres
 
-TESTS = Path(__file__).parents[1]
 SECRET = "naïve plaintext"
 
 
@@ -34,13 +30,8 @@ def process_server(request: pytest.FixtureRequest) -> Iterator[Server]:
 @pytest.fixture
 def container_server() -> Iterator[Server]:
     """Start a server in a container. In CI there must be an engine; elsewhere there may be none."""
-    try:
-        with container.engine():
-            pass
-    except ServiceMissingError as missing:
-        if os.environ.get("CI") == "true":
-            raise
-        pytest.skip(str(missing))
+    with required_in_ci(), container.engine():
+        pass
     with container.running() as server:
         yield server
 
@@ -80,30 +71,7 @@ def test_a_container_is_out_of_reach(container_server: Server) -> None:
 
 def test_no_process_survives_tests_that_are_killed() -> None:
     """Killing the tests stops their server, and deletes its directory."""
-    program = textwrap.dedent("""\
-        import sys
-        from servers import process
-        with process.running() as server:
-            print(server.url, flush=True)
-            sys.stdin.read()
-    """)
-    with subprocess.Popen(
-        [sys.executable, "-c", program],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=TESTS,
-    ) as tests:
-        engine = create_engine(tests.stdout.readline().strip())
-        with engine.connect() as connection:
-            directory = Path(connection.scalar(text("SHOW data_directory"))).parent
-        engine.dispose()
-        tests.kill()
-        # The guard has the same standard output. It ends when the last of the two has ended.
-        tests.stdout.read()
-    assert not directory.exists()
-    with pytest.raises(OperationalError):
-        engine.connect()
+    assert_no_process_survives("process", "SHOW data_directory")
 
 
 def test_a_process_serves_where_no_docker_engine_answers(

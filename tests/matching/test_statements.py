@@ -22,6 +22,7 @@ from sqlalchemy_sealed import (
     EncryptedText,
     MatchIndex,
     execute_exact,
+    execute_ranked,
     match_index,
     match_table,
 )
@@ -150,6 +151,36 @@ def test_refusals_name_the_match_index() -> None:
     plain = sa.Column("plain", EncryptedText())
     with pytest.raises(RefusedOperationError, match=r"match=MatchIndex\(\).*contains\(\)"):
         plain.contains("fever")
+
+
+class Stripped(EncryptedText):
+    """A type that changes what is stored."""
+
+    def process_bind_param(self, value: str | None, dialect: Any) -> Any:
+        """Take spaces away."""
+        return super().process_bind_param(value and value.strip(), dialect)
+
+
+class Shouted(EncryptedText):
+    """A type that changes what is read."""
+
+    def process_result_value(self, value: Any, dialect: Any) -> str | None:
+        """Return capital letters."""
+        text = super().process_result_value(value, dialect)
+        return text and text.upper()
+
+
+@pytest.mark.parametrize("changed", [Stripped, Shouted])
+def test_a_type_that_changes_values_is_not_searched(changed: type[EncryptedText]) -> None:
+    """What is read is then not what was searched, and a right row would be dropped as false."""
+    column = sa.Column("body", changed(match=MatchIndex(), index=BlindIndex(bits=8)))
+    sa.Table("texts", sa.MetaData(), column)
+    with pytest.raises(RefusedOperationError, match=r"^texts\.body: .*which this type changes"):
+        column.contains("fever")
+    with pytest.raises(RefusedOperationError, match=r"^texts\.body: .*which this type changes"):
+        execute_ranked(None, sa.select(column), column, "fever")  # type: ignore[arg-type]
+    with pytest.raises(RefusedOperationError, match=r"^texts\.body: .*truncated"):
+        column == "fever"  # noqa: B015
 
 
 @pytest.mark.parametrize(
