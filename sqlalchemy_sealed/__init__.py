@@ -25,6 +25,7 @@ from .index import BlindIndex
 from .keymanager import KeyManager
 from .keystores.file import FileKeystore
 from .keystores.memory import MemoryKeystore
+from .limits import KeyLimits
 from .masked import MaskedStr
 from .match import MatchIndex
 from .normalizers import register_normalizer
@@ -77,6 +78,7 @@ __all__ = [
     "FileKeystore",
     "IndexPlan",
     "KEKProvider",
+    "KeyLimits",
     "KeyManager",
     "Keystore",
     "LocalRootKey",

@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
+from hashlib import pbkdf2_hmac
 from os import urandom
 from typing import NoReturn
 
@@ -40,6 +41,7 @@ __all__ = [
     "Xaes",
     "derive",
     "random_key",
+    "stretch",
 ]
 
 KEY_SIZE = 32
@@ -68,6 +70,15 @@ def random_key() -> bytes:
 def derive(material: bytes, info: bytes, size: int = KEY_SIZE) -> bytes:
     """Return *size* bytes of HKDF-SHA256 (RFC 5869) of *material*: no salt, the given info."""
     return HKDF(algorithm=SHA256(), length=size, salt=None, info=info).derive(material)
+
+
+def stretch(passphrase: bytes, salt: bytes, iterations: int, size: int = KEY_SIZE) -> bytes:
+    """
+    Return *size* bytes of PBKDF2-HMAC-SHA256 (RFC 8018 section 5.2) of a passphrase.
+
+    600,000 iterations take a fraction of a second, in which other threads run.
+    """
+    return pbkdf2_hmac("sha256", passphrase, salt, iterations, size)
 
 
 class Mac:

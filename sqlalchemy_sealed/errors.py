@@ -13,11 +13,22 @@ Every error this library raises.
     │  ├─ NotAnEnvelopeError     it is not an envelope (plaintext, truncated, foreign)
     │  ├─ UnknownKeyError        it names a data key that the keystore does not have
     │  ├─ DestroyedKeyError      it names a data key that was destroyed: the value is gone
+    │  ├─ DisabledKeyError       it names a data key that is disabled for now
     │  ├─ AuthenticationError    bytes, key or context differ from what was sealed
     │  └─ DecodingError          it opened, but is not a value of the column's Python type
     ├─ KeystoreError             the place where wrapped keys lie: damaged, unreadable, unsafe
+    │  ├─ StaleKeysError         not asked for too long: the freshness limit or the cache limit
+    │  ├─ ColdKeyError           has to be fetched, and an event loop must not wait
     │  └─ KeystoreConflictError  someone else changed it first: load again and retry
-    └─ ProviderError             the KEK provider: wrong root key, unreachable, refused
+    └─ ProviderError             the KEK provider: a wrong root key, a damaged wrapped key; or
+       ├─ ProviderUnavailableError   it cannot answer now; try later
+       │  ├─ ProviderSealedError     it is up and sealed
+       │  ├─ ProviderUnreachableError  it cannot be reached
+       │  └─ ProviderTimeoutError    it did not answer in time
+       ├─ ProviderTrustError         its certificate is not trusted
+       ├─ ProviderLoginError         the login failed, or its token has ended
+       ├─ ProviderDeniedError        it knows us and does not let us do this
+       └─ ProviderKeyMissingError    it does not have the KEK
 
 All of them mix in `sqlalchemy.exc.DontWrapMixin`: SQLAlchemy wraps any other exception of a
 bind or result processor in a `StatementError` whose text and `params` hold the plaintext.
@@ -57,6 +68,10 @@ class SealedError(DontWrapMixin, Exception):
     def at(self, where: str) -> Self:
         """Return the same error said of a place, for callers that know the column."""
         return type(self)(self.problem, where=where, key_id=self.key_id)
+
+    def again(self) -> Self:
+        """Return an equal error, for another thread to raise."""
+        return type(self)(self.problem, where=self.where, key_id=self.key_id)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Rebuild from the parts; `args` has them joined already."""
@@ -147,6 +162,12 @@ class DestroyedKeyError(OpenError):
     code = "destroyed-key"
 
 
+class DisabledKeyError(OpenError):
+    """The envelope names a data key that is disabled. It opens again once the key is enabled."""
+
+    code = "disabled-key"
+
+
 class AuthenticationError(OpenError):
     """
     The envelope does not authenticate.
@@ -170,6 +191,27 @@ class KeystoreError(SealedError):
     code = "keystore"
 
 
+class StaleKeysError(KeystoreError):
+    """
+    Keystore or KEK provider have not answered for longer than a limit allows.
+
+    Past the freshness limit nothing is sealed, past the cache limit nothing is opened. The message
+    names the limit. It ends by itself as soon as they answer.
+    """
+
+    code = "stale-keys"
+
+
+class ColdKeyError(KeystoreError):
+    """
+    A key is needed that has to be fetched, on the thread of an event loop, which must not wait.
+
+    It is being fetched in the background; call `await sealer.awarm()` at the start.
+    """
+
+    code = "cold-key"
+
+
 class KeystoreConflictError(KeystoreError):
     """Another process changed the keystore first. Nothing was written."""
 
@@ -180,3 +222,51 @@ class ProviderError(SealedError):
     """A KEK provider could not wrap or unwrap a key."""
 
     code = "provider"
+
+
+class ProviderUnavailableError(ProviderError):
+    """The KEK provider cannot answer now. Nothing is wrong with the request; try later."""
+
+    code = "provider-unavailable"
+
+
+class ProviderSealedError(ProviderUnavailableError):
+    """The KEK provider is up and sealed, or not initialised."""
+
+    code = "provider-sealed"
+
+
+class ProviderUnreachableError(ProviderUnavailableError):
+    """The KEK provider cannot be reached, or no address is known."""
+
+    code = "provider-unreachable"
+
+
+class ProviderTimeoutError(ProviderUnavailableError):
+    """The KEK provider did not answer in time."""
+
+    code = "provider-timeout"
+
+
+class ProviderTrustError(ProviderError):
+    """The certificate of the KEK provider is not trusted."""
+
+    code = "provider-trust"
+
+
+class ProviderLoginError(ProviderError):
+    """The login failed, or the token has ended and there is no way to get another."""
+
+    code = "provider-login"
+
+
+class ProviderDeniedError(ProviderError):
+    """The KEK provider does not allow this with the login that we have."""
+
+    code = "provider-denied"
+
+
+class ProviderKeyMissingError(ProviderError):
+    """The KEK provider does not have the KEK: it was deleted, or the name is wrong."""
+
+    code = "provider-key-missing"

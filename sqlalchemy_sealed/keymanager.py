@@ -1,14 +1,35 @@
-"""What is done to the keys of a keystore: create, rotate, list. Rows are not touched."""
+"""
+What is done to the keys of a keystore: create, rotate, rewrap, disable, destroy.
+
+Rows are not touched.
+"""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
 
-from .aead import random_key
+from sqlalchemy import Connection
+
 from .errors import ConfigurationError, KeystoreConflictError, KeystoreError
 from .keycache import unwrap
-from .keys import MAX_INDEX_KEYS, KeyKind, KeyRecord, Keyset, KeyState, key_id_of
+from .keylife import (
+    ROTATE_EVERY,
+    Every,
+    Period,
+    check_can_destroy,
+    check_can_disable,
+    check_can_enable,
+    check_one_index_key,
+    checked_period,
+    moment,
+    period_of,
+)
+from .keymaking import new_data_key, new_index_key, own_data_key
+from .keys import DataKey, KeyKind, KeyRecord, Keyset, KeyState
 from .protocols import KEKProvider, Keystore
+from .rewrapping import Progress, Rewrapped, rewrap_all
+from .scan import check_no_rows
 
 
 class KeyManager:
@@ -33,18 +54,26 @@ class KeyManager:
         """
         return Keyset(name, self.keystore.load(name))
 
-    def create(self, name: str) -> Keyset:
+    # -- making keys
+
+    def create(self, name: str, *, rotate_every: timedelta | None = ROTATE_EVERY) -> Keyset:
         """
         Make the first data key and the first index key of a new key name.
 
+        Args:
+            name: the key name.
+            rotate_every: how long a data key is the primary, to the second: 90 days by default,
+                from 1 hour to 3,650 days, or None for without end. Rotations keep to it.
+
         Raises:
-            ConfigurationError: the name is empty.
+            ConfigurationError: the name is empty, or the period is out of bounds.
             KeystoreConflictError: there are keys of this name already.
         """
         if not name:
             raise ConfigurationError("a key name must not be empty")
-        index = self._new(name, KeyKind.INDEX, 1)
-        data = self._new(name, KeyKind.DATA, 1, index.key_id)
+        now, period = moment(None), checked_period(rotate_every)
+        index = new_index_key(self.provider, name, 1, now)
+        data = new_data_key(self.provider, name, 1, now, period, index.key_id)
         try:
             self.keystore.add(index, data)
         except KeystoreConflictError as error:
@@ -56,7 +85,14 @@ class KeyManager:
             f"there are keys named {name!r} already; 'sealed keys rotate' makes a new primary"
         )
 
-    def rotate(self, name: str, *, index: bool = False) -> Keyset:
+    def rotate(
+        self,
+        name: str,
+        *,
+        index: bool = False,
+        rotate_every: Period = Every.AS_BEFORE,
+        now: datetime | None = None,
+    ) -> Keyset:
         """
         Make a new primary data key. Older keys stay and open what they sealed.
 
@@ -71,24 +107,73 @@ class KeyManager:
                 not, until it refreshes or opens one of them. To rotate while others are running,
                 call `announce_index` first and let all of them refresh. Unique columns stay
                 unique in either case.
+            rotate_every: how long the new data key is to be the primary, as in `create`; by
+                default as long as the one before was meant to be.
+            now: the time at which it is made; by default that of the clock.
 
         Raises:
+            OptionError: the period is out of bounds, or *now* has no time zone.
             KeystoreError: *index* while the last rotation of the index key is not finished.
             KeystoreConflictError: another process rotated at the same moment; its new primary
                 is in the keystore, and nothing was added.
-            ProviderError: the primary cannot be unwrapped; with this provider, no application
-                could unwrap a new one.
+            ProviderError: the keys that are there cannot be unwrapped; with this provider, no
+                application could unwrap a new one.
         """
+        return self._rotated(self.keyset(name), index, rotate_every, moment(now))
+
+    def rotate_if_due(
+        self,
+        name: str,
+        *,
+        index: bool = False,
+        rotate_every: Period = Every.AS_BEFORE,
+        now: datetime | None = None,
+    ) -> Keyset | None:
+        """
+        Rotate if the primary is due, as `rotate`. Return the new keyset, or None if it is not.
+
+        Of several processes that do this at once, one rotates, and the others return None. A
+        clock that went back finds the primary not due yet.
+
+        Args:
+            name: the key name.
+            index: as in `rotate`.
+            rotate_every: as in `rotate`.
+            now: the present time; by default that of the clock.
+
+        Raises:
+            OptionError, KeystoreError, ProviderError: as `rotate`.
+        """
+        time = moment(now)
         keyset = self.keyset(name)
-        if keyset.primary.state is KeyState.ENABLED:
-            unwrap(keyset.primary, self.provider)
+        if not keyset.is_due(time):
+            return None
+        try:
+            return self._rotated(keyset, index, rotate_every, time)
+        except KeystoreConflictError:
+            if self.keyset(name).is_due(time):
+                raise
+        return None
+
+    def _rotated(
+        self,
+        keyset: Keyset,
+        index: bool,  # noqa: FBT001 - as in `rotate`
+        rotate_every: Period,
+        now: datetime,
+    ) -> Keyset:
+        primary = keyset.primary
+        period = (
+            period_of(primary) if isinstance(rotate_every, Every) else checked_period(rotate_every)
+        )
+        self.check_provider(keyset)
         new: list[KeyRecord] = []
-        index_key_id = keyset.primary.index_key_id
+        index_key_id = primary.index_key_id
         if index:
-            _check_one_index_key(keyset)
+            check_one_index_key(keyset)
             announced = keyset.announced
             if announced is None:
-                announced = self._new_index_key(keyset)
+                announced = self._next_index_key(keyset, now)
                 new = [announced]
             index_key_id = announced.key_id
         others = [
@@ -96,17 +181,43 @@ class KeyManager:
             for key_id in keyset.index_key_ids
             if key_id != index_key_id and keyset.uses(key_id)
         ]
+        bridge = others[0] if others else None
+        successor = primary.generation + 1
         new.append(
-            self._new(
-                name,
-                KeyKind.DATA,
-                keyset.primary.generation + 1,
-                index_key_id,
-                others[0] if others else None,
-            )
+            new_data_key(self.provider, keyset.name, successor, now, period, index_key_id, bridge)
         )
         self.keystore.add(*new)
-        return self.keyset(name)
+        return self.keyset(keyset.name)
+
+    def _next_index_key(self, keyset: Keyset, now: datetime) -> KeyRecord:
+        latest = keyset.latest(KeyKind.INDEX)
+        generation = 1 if latest is None else latest.generation + 1
+        return new_index_key(self.provider, keyset.name, generation, now)
+
+    def check_provider(self, keyset: Keyset) -> None:
+        """
+        Unwrap the newest data key that is not destroyed: applications will have to do the same.
+
+        Raises:
+            ProviderError: it cannot be unwrapped.
+        """
+        usable = [r for r in keyset.records if r.kind is KeyKind.DATA and r.wrapped]
+        if usable:
+            unwrap(usable[-1], self.provider)
+
+    def rotate_own(self, name: str) -> tuple[Keyset, DataKey]:
+        """
+        Make a data key that this process seals under, where it can wrap and not unwrap.
+
+        It becomes the primary, as every new data key.
+
+        Raises:
+            KeystoreConflictError: another process rotated at the same moment.
+        """
+        primary = self.keyset(name).primary
+        key, record = own_data_key(self.provider, primary, moment(None), period_of(primary))
+        self.keystore.add(record)
+        return self.keyset(name), key
 
     def announce_index(self, name: str) -> Keyset:
         """
@@ -118,92 +229,120 @@ class KeyManager:
         Raises:
             KeystoreError: the last rotation of the index key is not finished.
             KeystoreConflictError: one is announced already, perhaps at this moment.
+            ProviderError: as `rotate`.
         """
         keyset = self.keyset(name)
-        _check_one_index_key(keyset)
+        check_one_index_key(keyset)
         if keyset.announced is not None:
             raise KeystoreConflictError(
                 f"key {name!r} has an announced index key already; rotate(index=True) uses it",
                 key_id=keyset.announced.key_id.hex(),
             )
-        if keyset.primary.state is KeyState.ENABLED:
-            unwrap(keyset.primary, self.provider)
-        self.keystore.add(self._new_index_key(keyset))
+        self.check_provider(keyset)
+        self.keystore.add(self._next_index_key(keyset, moment(None)))
         return self.keyset(name)
 
-    def _new_index_key(self, keyset: Keyset) -> KeyRecord:
-        latest = keyset.latest(KeyKind.INDEX)
-        generation = 1 if latest is None else latest.generation + 1
-        return self._new(keyset.name, KeyKind.INDEX, generation)
+    # -- what is done to a key
 
-    def destroy(self, name: str, key_id: bytes) -> Keyset:
+    def disable(self, name: str, key_id: bytes) -> Keyset:
+        """
+        Let a key open nothing until `enable`. Its wrapped form is kept.
+
+        Processes stop using it when they next read the keystore.
+
+        Raises:
+            KeystoreError: no such key, it is the primary or an index key in use, or it was
+                destroyed.
+        """
+        return self._with_state(name, key_id, KeyState.DISABLED)
+
+    def enable(self, name: str, key_id: bytes) -> Keyset:
+        """
+        Let a disabled key be used again.
+
+        Raises:
+            KeystoreError: no such key, or it was destroyed.
+        """
+        return self._with_state(name, key_id, KeyState.ENABLED)
+
+    def _with_state(self, name: str, key_id: bytes, state: KeyState) -> Keyset:
+        keyset, record = self._found(name, key_id)
+        check = check_can_enable if state is KeyState.ENABLED else check_can_disable
+        check(keyset, record)
+        if record.state is state:
+            return keyset
+        self.keystore.update(record, record.with_state(state))
+        return self.keyset(name)
+
+    def destroy(
+        self,
+        name: str,
+        key_id: bytes,
+        *,
+        databases: Iterable[Connection] = (),
+        schemas: Sequence[str] | None = None,
+        unscanned: bool = False,
+    ) -> Keyset:
         """
         Erase a wrapped key. Values sealed under it can never be opened again.
 
-        Whether any row still needs the key is not looked at here. Before a data key is destroyed,
-        let every process refresh that seals: one that has not read the keystore since the last
-        rotation goes on sealing under the key that it knows, and nobody could open that.
+        Before a data key is destroyed, let every process refresh that seals: one that has not
+        read the keystore since the last rotation goes on sealing under the key that it knows, and
+        nobody could open that. To be sure, disable the key first and wait for the freshness limit
+        (`KeyLimits.fresh`).
 
         Rows that are left under a destroyed key keep their index values: in a unique column, what
         they held stays taken while that index key is in use. Delete such rows.
 
+        Args:
+            name: the key name.
+            key_id: which key, 8 bytes.
+            databases: all databases that may have rows under this data key; see `scan`.
+            schemas: where to look in them; by default in all schemas.
+            unscanned: destroy a data key without looking for rows.
+
         Raises:
-            KeystoreError: no such key, it is the primary, which new values need, or it is an
-                index key that data keys still name.
+            KeystoreError: no such key, it is the primary, which new values need, it is an index
+                key that data keys still name, or it is a data key and there are rows under it or
+                nobody has looked.
+            ConfigurationError: a database cannot be read as a whole.
         """
+        keyset, record = self._found(name, key_id)
+        check_can_destroy(keyset, record)
+        if record.state is KeyState.DESTROYED:
+            return keyset
+        if record.kind is KeyKind.DATA and not unscanned:
+            check_no_rows(key_id, databases, schemas)
+        self.keystore.update(record, record.destroyed())
+        return self.keyset(name)
+
+    def rewrap(
+        self, names: Iterable[str] | None = None, *, progress: Progress | None = None
+    ) -> Rewrapped:
+        """
+        Rewrap keys under the current version of the KEK, after that was turned.
+
+        The keys stay the same, and so do rows. A run that was killed is simply run again. A key
+        that cannot be rewrapped stays as it was, is named in the result, and stops no other.
+
+        Args:
+            names: the key names; by default all of the keystore.
+            progress: called now and then with how many keys are done, and how many there are.
+
+        Raises:
+            KeystoreError: the keystore cannot be read or written.
+            ProviderError: the provider cannot be asked (any more). What was rewrapped is kept.
+        """
+        return rewrap_all(self.keystore, self.records(names), self.provider, progress)
+
+    def records(self, names: Iterable[str] | None = None) -> list[KeyRecord]:
+        """Return the records of key names, by default of all that there are."""
+        chosen = self.keystore.names() if names is None else dict.fromkeys(names)
+        return [record for name in chosen for record in self.keyset(name).records]
+
+    def _found(self, name: str, key_id: bytes) -> tuple[Keyset, KeyRecord]:
         keyset = self.keyset(name)
         record = keyset.get(key_id)
         if record is None:
             raise KeystoreError(f"key {name!r} has no key of this id", key_id=key_id.hex())
-        if record == keyset.primary:
-            raise KeystoreError(
-                f"this is the primary of {name!r}, new values need it; rotate first",
-                key_id=key_id.hex(),
-            )
-        if record.kind is KeyKind.INDEX and key_id in keyset.index_key_ids:
-            raise KeystoreError(
-                f"this index key of {name!r} is in use: data keys that are not destroyed name "
-                "it, or it is announced; reseal the rows and destroy those data keys first",
-                key_id=key_id.hex(),
-            )
-        if record.kind is KeyKind.INDEX and keyset.uses(key_id):
-            raise KeystoreError(
-                f"this index key of {name!r} keeps unique columns unique until the rows under "
-                "data keys that name it are resealed; rotate, reseal and destroy those first",
-                key_id=key_id.hex(),
-            )
-        self.keystore.update(record, record.destroyed())
-        return self.keyset(name)
-
-    def _new(
-        self,
-        name: str,
-        kind: KeyKind,
-        generation: int,
-        index_key_id: bytes | None = None,
-        bridge_key_id: bytes | None = None,
-    ) -> KeyRecord:
-        material = random_key()
-        record = KeyRecord(
-            name=name,
-            kind=kind,
-            generation=generation,
-            key_id=key_id_of(material),
-            wrapped="",
-            created=datetime.now(UTC).replace(microsecond=0),
-            index_key_id=index_key_id,
-            bridge_key_id=bridge_key_id,
-        )
-        return record.with_wrapped(self.provider.wrap(material, record.binding))
-
-
-def _check_one_index_key(keyset: Keyset) -> None:
-    """Refuse a second rotation of the index key before the first one is finished."""
-    in_use = [r for r in keyset.records if r.kind is KeyKind.INDEX and keyset.uses(r.key_id)]
-    if len(in_use) < MAX_INDEX_KEYS:
-        return
-    raise KeystoreError(
-        f"the index key of {keyset.name!r} is being rotated already: reseal the rows and destroy "
-        f"the data keys that name index key {in_use[0].key_id.hex()} first",
-        key_id=in_use[0].key_id.hex(),
-    )
+        return keyset, record

@@ -43,8 +43,18 @@ class KeyState(StrEnum):
     """Whether a key can be used."""
 
     ENABLED = "enabled"
+    DISABLED = "disabled"
+    """Opens nothing until it is enabled again; the wrapped key is kept."""
     DESTROYED = "destroyed"
     """The wrapped key was erased. Values sealed under it can never be opened."""
+
+
+_PACKED_BINDING = pack((_BINDING,))
+_PACKED_KINDS = {kind: pack((kind.value,)) for kind in KeyKind}
+
+
+def _hex(key_id: bytes) -> bytes:
+    return pack((key_id.hex(),))
 
 
 def key_id_of(material: bytes) -> bytes:
@@ -70,7 +80,8 @@ class KeyRecord:
         bridge_key_id: for a data key made while the index key was rotated, the other index key,
             under which unique columns go on being indexed as well; else None.
         created: when it was made, in UTC.
-        state: enabled or destroyed.
+        state: enabled, disabled or destroyed.
+        due: when the next data key should take its place, in UTC; None for never.
     """
 
     name: str
@@ -82,11 +93,12 @@ class KeyRecord:
     index_key_id: bytes | None = None
     bridge_key_id: bytes | None = None
     state: KeyState = KeyState.ENABLED
+    due: datetime | None = None
 
     @property
     def binding(self) -> bytes:
         """The bytes a wrapped key is bound to: its key name, kind and id."""
-        return pack((_BINDING, self.name, self.kind, self.key_id.hex()))
+        return _PACKED_BINDING + pack((self.name,)) + _PACKED_KINDS[self.kind] + _hex(self.key_id)
 
     @property
     def index_pair(self) -> tuple[bytes | None, bytes | None]:
@@ -95,7 +107,22 @@ class KeyRecord:
 
     def with_wrapped(self, wrapped: str) -> KeyRecord:
         """Return this record with another wrapped form of the same key."""
-        return replace(self, wrapped=wrapped)
+        return KeyRecord(
+            self.name,
+            self.kind,
+            self.generation,
+            self.key_id,
+            wrapped,
+            self.created,
+            self.index_key_id,
+            self.bridge_key_id,
+            self.state,
+            self.due,
+        )
+
+    def with_state(self, state: KeyState) -> KeyRecord:
+        """Return this record enabled or disabled."""
+        return replace(self, state=state)
 
     def destroyed(self) -> KeyRecord:
         """Return this record without its wrapped key."""
@@ -171,9 +198,13 @@ class Keyset:
         """Return the record of this id, or None."""
         return self._by_id.get(key_id)
 
+    def is_due(self, now: datetime) -> bool:
+        """Whether the primary should be replaced by now."""
+        return self.primary.due is not None and self.primary.due <= now
+
     def _index_key_ids(self) -> tuple[bytes, ...]:
         announced = self.announced
-        named = [record.index_key_id for record in self._enabled_data()]
+        named = [record.index_key_id for record in self._living_data()]
         ids = [self.primary.index_key_id, *named, announced.key_id if announced else None]
         return tuple(dict.fromkeys(key_id for key_id in ids if key_id is not None))
 
@@ -187,7 +218,7 @@ class Keyset:
     def uses(self, key_id: bytes) -> bool:
         """Whether a data key that can still be opened names this index key."""
         return any(
-            key_id in (record.index_key_id, record.bridge_key_id) for record in self._enabled_data()
+            key_id in (record.index_key_id, record.bridge_key_id) for record in self._living_data()
         )
 
     @property
@@ -199,16 +230,17 @@ class Keyset:
         No rotation makes such a keyset; a record that was brought back by hand may.
         """
         ours = self.primary.index_pair
-        for record in self._enabled_data():
+        for record in self._living_data():
             if record.index_key_id is not None and not any(map(eq, record.index_pair, ours)):
                 return record
         return None
 
-    def _enabled_data(self) -> list[KeyRecord]:
+    def _living_data(self) -> list[KeyRecord]:
+        """Data keys whose values can be opened, or could be if they were enabled again."""
         return [
             record
             for record in self.records
-            if record.kind is KeyKind.DATA and record.state is KeyState.ENABLED
+            if record.kind is KeyKind.DATA and record.state is not KeyState.DESTROYED
         ]
 
     def latest(self, kind: KeyKind) -> KeyRecord | None:

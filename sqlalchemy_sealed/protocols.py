@@ -7,6 +7,7 @@ A *keystore* keeps the wrapped data keys: memory, a file, a database table.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Protocol, runtime_checkable
 
 from .keys import KeyRecord
@@ -44,6 +45,11 @@ class Keystore(Protocol):
     Keeps key records. Every method is atomic: all of it happens, or nothing.
 
     All of them raise `KeystoreError` where the place cannot be read, written or trusted.
+
+    A keystore may have more, and need not:
+
+    * `remote`, which is True where a call may take long, such as one over the network;
+    * `update_many(pairs)`, an `update` of many records in one write a key name; see `update_all`.
     """
 
     def load(self, name: str) -> tuple[KeyRecord, ...]:
@@ -56,11 +62,11 @@ class Keystore(Protocol):
 
     def add(self, *records: KeyRecord) -> None:
         """
-        Add records, all or none.
+        Add records of one key name, all or none.
 
         Raises:
-            KeystoreConflictError: a record of that name, kind and generation, or of that key
-                id, is there already.
+            KeystoreConflictError: the key name has a record of that kind and generation, or of
+                that key id, already.
         """
         ...
 
@@ -72,3 +78,26 @@ class Keystore(Protocol):
             KeystoreConflictError: the stored record is not *old* any more.
         """
         ...
+
+
+def update_all(keystore: Keystore, pairs: Iterable[tuple[KeyRecord, KeyRecord]]) -> None:
+    """
+    Replace each *old* by its *new*, in one write where the keystore can do that.
+
+    A keystore that has the method `update_many` replaces all records of a key name or none of
+    them; memory, file and database do so for all key names together. Other keystores get one
+    `update` after the other, and those before a failure stay.
+
+    Args:
+        keystore: any keystore.
+        pairs: *old* and *new*, as for `Keystore.update`; no record twice.
+
+    Raises:
+        KeystoreConflictError: a stored record is not its *old* any more.
+    """
+    update_many = getattr(keystore, "update_many", None)
+    if update_many is not None:
+        update_many(pairs)
+        return
+    for old, new in pairs:
+        keystore.update(old, new)

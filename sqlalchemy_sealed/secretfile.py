@@ -2,21 +2,24 @@
 Files that hold secrets: refuse them when others can read, replace them atomically.
 
 A file is written beside its place with mode 0600, flushed to the disk and renamed over the old
-one, so that a reader and a crash see the old content or the new one, never a part.
+one, so that a reader and a crash see the old content or the new one, never a part. A process that
+is killed meanwhile leaves an unfinished file, `.<name>.<8 characters>.tmp`.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import stat
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from .errors import KeystoreError
 
 OWNER_ONLY = 0o600
+_UNFINISHED = ".tmp"
 
 
 def read(path: Path, what: str) -> bytes:
@@ -48,14 +51,16 @@ def create(path: Path, data: bytes, what: str) -> None:
     """
     Write a secret file that must not exist yet.
 
+    It is there as a whole or not at all. On a file system without hard links, such as FAT, it is
+    empty for a moment.
+
     Raises:
         KeystoreError: it exists, or cannot be written.
     """
     problem: str
     try:
         with _written_beside(path, data) as name:
-            # A link, unlike a rename, fails if there is a file already.
-            os.link(name, path)
+            _link(name, path)
         _sync_directory(path.parent)
         return
     except FileExistsError:
@@ -83,10 +88,63 @@ def replace(path: Path, data: bytes, what: str) -> None:
     raise KeystoreError(problem, where=str(path))
 
 
+def remove_unfinished(path: Path, lock: Path) -> None:
+    """
+    Remove what killed processes left beside a secret file.
+
+    Only regular files of this user that are named as unfinished ones are, and that are older than
+    the lock: who held it when they were written is gone.
+
+    Args:
+        path: the secret file.
+        lock: the file whose lock this process holds; every process that replaces the secret
+            file takes it first.
+    """
+    unfinished = re.compile(rf"\.{re.escape(path.name)}\.[a-z0-9_]{{8}}{re.escape(_UNFINISHED)}")
+    with suppress(OSError), os.scandir(path.parent) as entries:
+        left = [Path(each.path) for each in entries if unfinished.fullmatch(each.name)]
+        if left:
+            # The clock of the file system tells what is older, not ours.
+            os.utime(lock)
+            before = lock.stat()
+            for each in left:
+                _remove_older(each, before)
+
+
+def _remove_older(path: Path, than: os.stat_result) -> None:
+    with suppress(OSError):
+        found = path.lstat()
+        if (
+            stat.S_ISREG(found.st_mode)
+            and found.st_uid == than.st_uid
+            and found.st_mtime_ns < than.st_mtime_ns
+        ):
+            path.unlink()
+
+
+def _link(name: str, path: Path) -> None:
+    """Give a file a second name, which nothing has yet. A link, unlike a rename, sees to that."""
+    try:
+        os.link(name, path)
+    except FileExistsError:
+        raise
+    except OSError:
+        pass
+    else:
+        return
+    # Without hard links: take the name first, so that of two processes one gets it.
+    os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, OWNER_ONLY))
+    try:
+        Path(name).replace(path)
+    except OSError:
+        path.unlink(missing_ok=True)
+        raise
+
+
 @contextmanager
 def _written_beside(path: Path, data: bytes) -> Iterator[str]:
     """Write a file of mode 0600 beside *path*, yield its name, and remove what is left of it."""
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    handle, name = tempfile.mkstemp(_UNFINISHED, f".{path.name}.", path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
             _write_through(file.fileno(), data)

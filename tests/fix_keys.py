@@ -46,4 +46,4 @@ def other_sealer(provider: LocalRootKey) -> Sealer:
 
 def forget(sealer: Sealer) -> None:
     """Put a sealer back into the state before `configure`."""
-    sealer._cache = sealer._manager = None
+    sealer.keeper = None

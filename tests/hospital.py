@@ -88,7 +88,7 @@ def read_under_a_destroyed_key(hospital: Hospital) -> None:
     """Read a value whose key was destroyed."""
     old = hospital.sealer.keyset.primary.key_id
     hospital.manager.rotate("default")
-    hospital.manager.destroy("default", old)
+    hospital.manager.destroy("default", old, unscanned=True)
     hospital.sealer.refresh()
     hospital.read()
 

@@ -7,6 +7,7 @@ How an example is written in a page says how it is run, in order, in a folder of
     ```pycon      executed line by line, output compared; `...` stands for any text
     ```console    lines after `$ ` are commands, the rest is their output, compared as in pycon;
                   `sealed` runs in this process, `python` in one of its own, nothing else is known
+    ```bash       run by bash; what it prints is not compared
 
 A python block that begins with a comment that is a file name is written to that file instead; a
 `$ python` command has to run it. Blocks of other languages are not run.
@@ -33,7 +34,7 @@ from click.testing import CliRunner
 from sqlalchemy import Connection, Engine, event
 
 import sqlalchemy_sealed
-from sqlalchemy_sealed import environment, errors, normalizers, sealer
+from sqlalchemy_sealed import environment, errors, locators, normalizers, sealer
 from sqlalchemy_sealed import types as sealed_types
 from sqlalchemy_sealed.cli.app import app
 from sqlalchemy_sealed.providers.local import ROOT_KEY_VARIABLE
@@ -46,6 +47,14 @@ FENCE = re.compile(r"^```([a-z]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 FILE_NAME = re.compile(r"# ([\w/]+\.py)\n")
+# Pages whose examples need a service: the fixture that provides it, and the settings for it.
+SERVICES = {
+    "docs/howto/aws-kms.md": "aws",
+    "docs/howto/pkcs11.md": "hsm_settings",
+    "docs/howto/keystore-vault-kv.md": "fresh_bao",
+    "docs/howto/vault.md": "fresh_bao",
+    "docs/howto/vault-operations.md": "fresh_bao",
+}
 
 
 @dataclass(frozen=True)
@@ -118,6 +127,12 @@ class Run:
             same = doctest.OutputChecker().check_output(expected, output, COMPARED)
             assert same, f"{self.name}:{block.line}: $ {command}\n{output}"
 
+    def run_bash(self, block: Block) -> None:
+        """Run the block to its end; the first command that fails fails it."""
+        command = ["bash", "-eu", "-o", "pipefail", "-c", block.text]
+        done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{self.name}:{block.line}: {done.stdout}{done.stderr}"
+
     def _sealed(self, arguments: list[str]) -> str:
         return CliRunner().invoke(app, arguments, catch_exceptions=False).output
 
@@ -174,9 +189,13 @@ def name_of(page: Path) -> str:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
-def test_the_examples_of_a_page_run_and_print_what_it_says(page: Path, run: Run) -> None:
+def test_the_examples_of_a_page_run_and_print_what_it_says(
+    page: Path, run: Run, request: pytest.FixtureRequest
+) -> None:
     """Who copies the examples of a page, from the first to the last, sees what it shows."""
     run.name = name_of(page)
+    if service := SERVICES.get(run.name):
+        request.getfixturevalue(service)
     run.all(page.read_text())
 
 
@@ -186,12 +205,13 @@ def test_the_examples_of_a_page_run_and_print_what_it_says(page: Path, run: Run)
         "```python\nassert 1 == 2\n```",
         "```pycon\n>>> 1 + 1\n3\n```",
         "```pycon\n>>> int('x')\nTraceback (most recent call last):\nKeyError: 1\n```",
+        "```bash\ntrue\nfalse\ntrue\n```",
         "```console\n$ sealed keys list\n```",
         "```console\n$ python -c 'print(1)'\n2\n```",
         "```python\n# file.py\n1\n```",
         "* indented\n\n  ```python\n  1\n  ```",
     ],
-    ids=["python", "pycon", "traceback", "sealed", "python command", "file", "indented"],
+    ids=["python", "pycon", "traceback", "bash", "sealed", "python command", "file", "indented"],
 )
 def test_a_wrong_example_is_noticed(markdown: str, run: Run) -> None:
     """An example that fails, prints something else or would never run fails the page."""
@@ -305,6 +325,10 @@ def test_every_environment_variable_is_in_the_reference() -> None:
     """The configuration page has a row for each variable that is read."""
     variables = {
         environment.KEYSTORE_VARIABLE,
+        environment.KEK_VARIABLE,
+        locators.PASSPHRASE_VARIABLE,
+        locators.RSA_PASSWORD_VARIABLE,
+        locators.PIN_VARIABLE,
         environment.ROOT_KEY_FILE_VARIABLE,
         ROOT_KEY_VARIABLE,
     }

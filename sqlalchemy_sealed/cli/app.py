@@ -8,11 +8,12 @@ from .. import __version__
 from .demo.command import demo
 from .index import index
 from .keys import init, keys
+from .vault import vault
 
 
 @click.group(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Settings: SEALED_KEYSTORE, SEALED_ROOT_KEY or SEALED_ROOT_KEY_FILE. "
+    epilog="Settings: SEALED_KEYSTORE, SEALED_KEK, SEALED_ROOT_KEY or SEALED_ROOT_KEY_FILE. "
     "Exit codes: 0 done, 1 an error that is explained, 2 wrong usage.",
 )
 @click.version_option(__version__, prog_name="sealed")
@@ -27,6 +28,7 @@ def app() -> None:
       sealed keys list     show the keys
       sealed keys rotate   make a new primary data key
       sealed index plan    say what a blind index over a column would show
+      sealed vault plan    compare the key in Vault with what it should be
     """  # noqa: D301 - to click, the control character means "do not wrap"
 
 
@@ -34,3 +36,4 @@ app.add_command(demo)
 app.add_command(init)
 app.add_command(keys)
 app.add_command(index)
+app.add_command(vault)

@@ -10,16 +10,7 @@ from sqlalchemy import URL, Connection, create_engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from ..errors import ConfigurationError, MissingExtraError
-
-EXTRAS = {"psycopg": "postgresql", "pymysql": "mysql"}
-"""Our extras, by the driver module that each installs."""
-OURS = {
-    "postgresql": "postgresql+psycopg",
-    "postgres": "postgresql+psycopg",
-    "mysql": "mysql+pymysql",
-    "mariadb": "mariadb+pymysql",
-}
-"""What URLs without a driver mean."""
+from ..locators import EXTRAS, OURS
 
 
 @contextmanager

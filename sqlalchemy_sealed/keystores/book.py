@@ -2,52 +2,112 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
 
 from ..errors import KeystoreConflictError
-from ..keys import KeyRecord
+from ..keys import KeyKind, KeyRecord
+
+Place = tuple[KeyKind, int]
+"""Kind and generation: what a key name has one record of."""
 
 
-@dataclass(frozen=True, slots=True)
 class RecordBook:
-    """All records of a keystore. Immutable: a change returns a new book, or raises."""
+    """
+    All records of a keystore. Immutable: a change returns a new book, or raises.
 
-    records: tuple[KeyRecord, ...] = ()
+    Args:
+        records: what it holds; KeystoreConflictError if two of them cannot stand side by side.
+    """
+
+    __slots__ = ("_ids", "_names")
+
+    def __init__(self, records: Iterable[KeyRecord] = ()) -> None:
+        self._names: dict[str, dict[Place, KeyRecord]] = {}
+        self._ids: set[bytes] = set()
+        self._put(records)
+
+    def _put(self, records: Iterable[KeyRecord]) -> None:
+        for record in records:
+            places = self._names.setdefault(record.name, {})
+            place = place_of(record)
+            if place in places or record.key_id in self._ids:
+                raise taken(record)
+            places[place] = record
+            self._ids.add(record.key_id)
+
+    @property
+    def records(self) -> tuple[KeyRecord, ...]:
+        """All records, those of one key name together."""
+        return tuple(record for places in self._names.values() for record in places.values())
 
     def named(self, name: str) -> tuple[KeyRecord, ...]:
         """Return the records of one key name."""
-        return tuple(record for record in self.records if record.name == name)
+        return tuple(self._names.get(name, {}).values())
 
     def names(self) -> tuple[str, ...]:
         """Return all key names, sorted."""
-        return tuple(sorted({record.name for record in self.records}))
+        return tuple(sorted(self._names))
 
     def added(self, *new: KeyRecord) -> RecordBook:
         """Return the book with *new* in it."""
-        records = self.records
-        for record in new:
-            for other in records:
-                if _place(other) == _place(record) or other.key_id == record.key_id:
-                    raise KeystoreConflictError(
-                        f"key {record.name!r} already has its {record.kind} key of generation "
-                        f"{record.generation} or of this id: another process was first; load "
-                        "the keys again",
-                        key_id=record.key_id.hex(),
-                    )
-            records = (*records, record)
-        return RecordBook(records)
+        book = self._copy({record.name for record in new})
+        book._ids = set(self._ids)
+        book._put(new)
+        return book
 
-    def updated(self, old: KeyRecord, new: KeyRecord) -> RecordBook:
-        """Return the book with *new* in the place of *old*."""
-        if old not in self.records:
-            raise KeystoreConflictError(
-                f"key {old.name!r} was changed by another process; load the keys again",
-                key_id=old.key_id.hex(),
-            )
-        if (_place(old), old.key_id) != (_place(new), new.key_id):
+    def updated(self, pairs: Iterable[tuple[KeyRecord, KeyRecord]]) -> RecordBook:
+        """Return the book with each *new* in the place of its *old*."""
+        pairs = checked(pairs)
+        book = self._copy({old.name for old, _ in pairs})
+        for old, new in pairs:
+            place = place_of(old)
+            if book._names.get(old.name, {}).get(place) != old:
+                raise changed(old)
+            book._names[old.name][place] = new
+        return book
+
+    def _copy(self, names: Iterable[str]) -> RecordBook:
+        """Return a copy in which the records of these names may be changed."""
+        book = RecordBook()
+        book._ids = self._ids
+        book._names = dict(self._names)
+        for name in names:
+            if name in book._names:
+                book._names[name] = dict(book._names[name])
+        return book
+
+
+def place_of(record: KeyRecord) -> Place:
+    """Return kind and generation."""
+    return record.kind, record.generation
+
+
+def checked(pairs: Iterable[tuple[KeyRecord, KeyRecord]]) -> list[tuple[KeyRecord, KeyRecord]]:
+    """
+    Return the pairs of an update.
+
+    Raises:
+        ValueError: a *new* that would not stand in the place of its *old*.
+    """
+    found = list(pairs)
+    for old, new in found:
+        if (old.name, place_of(old), old.key_id) != (new.name, place_of(new), new.key_id):
             raise ValueError("an update keeps name, kind, generation and key id")
-        return RecordBook(tuple(new if record == old else record for record in self.records))
+    return found
 
 
-def _place(record: KeyRecord) -> tuple[str, str, int]:
-    return record.name, record.kind, record.generation
+def taken(record: KeyRecord) -> KeystoreConflictError:
+    """Return the error for a record whose place or id is taken."""
+    return KeystoreConflictError(
+        f"key {record.name!r} already has its {record.kind} key of generation "
+        f"{record.generation} or of this id: another process was first; load the keys again",
+        key_id=record.key_id.hex(),
+    )
+
+
+def changed(old: KeyRecord) -> KeystoreConflictError:
+    """Return the error for an update of a record that is not *old* any more."""
+    return KeystoreConflictError(
+        f"key {old.name!r} was changed by another process; load the keys again",
+        key_id=old.key_id.hex(),
+    )

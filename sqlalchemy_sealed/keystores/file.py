@@ -8,24 +8,19 @@ a crash in the middle of a write leave the old content or the new one.
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock, Timeout
 
 from .. import secretfile
-from ..envelope import KEY_ID_SIZE
 from ..errors import KeystoreConflictError, KeystoreError
-from ..keys import KeyKind, KeyRecord, KeyState
+from ..keys import KeyRecord
 from .book import RecordBook
+from .document import from_document, to_document
 
-FORMAT = "sqlalchemy-sealed keystore 1"
-MAX_GENERATION = 1 << 31
 LOCK_SECONDS = 10.0
 """How long a change waits for another process's change before it gives up."""
 _WHAT = "keystore"
@@ -41,6 +36,7 @@ class FileKeystore:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
+        self._known: tuple[bytes, RecordBook] = (b"", RecordBook())
 
     def load(self, name: str) -> tuple[KeyRecord, ...]:
         """
@@ -61,13 +57,20 @@ class FileKeystore:
 
     def update(self, old: KeyRecord, new: KeyRecord) -> None:
         """Replace a record; KeystoreConflictError if it is not *old* any more."""
-        self._change(lambda book: book.updated(old, new), may_create=False)
+        self.update_many([(old, new)])
+
+    def update_many(self, pairs: Iterable[tuple[KeyRecord, KeyRecord]]) -> None:
+        """Replace records in one write, all or none."""
+        pairs = list(pairs)
+        self._change(lambda book: book.updated(pairs), may_create=False)
 
     def _change(self, change: Callable[[RecordBook], RecordBook], *, may_create: bool) -> None:
         with self._locked():
             missing = may_create and not self.path.exists()
             book = change(RecordBook() if missing else self._read())
-            secretfile.replace(self._place, _to_json(book), _WHAT)
+            data = to_document(book.records).encode()
+            secretfile.replace(self._place, data, _WHAT)
+            self._known = data, book
 
     @property
     def _place(self) -> Path:
@@ -91,6 +94,7 @@ class FileKeystore:
             unlockable = f"the lock file cannot be made: {error.strerror}"
         else:
             try:
+                secretfile.remove_unfinished(self._place, Path(lock.lock_file))
                 yield
             finally:
                 lock.release()
@@ -104,10 +108,16 @@ class FileKeystore:
 
     def _read(self) -> RecordBook:
         data = secretfile.read(self.path, _WHAT)
+        known, book = self._known
+        if data == known:
+            return book
         try:
-            return RecordBook().added(*_from_json(data))
+            book = RecordBook(from_document(data))
         except KeystoreError as error:
             problem = str(error)
+        else:
+            self._known = data, book
+            return book
         raise KeystoreError(
             f"the keystore is damaged: {problem}; restore it from a backup", where=str(self.path)
         )
@@ -115,92 +125,3 @@ class FileKeystore:
     def __repr__(self) -> str:
         """Return the path."""
         return f"FileKeystore({str(self.path)!r})"
-
-
-def _to_json(book: RecordBook) -> bytes:
-    document = {"format": FORMAT, "keys": [_fields(record) for record in book.records]}
-    return json.dumps(document, indent=1, ensure_ascii=False).encode() + b"\n"
-
-
-def _fields(record: KeyRecord) -> dict[str, Any]:
-    bridge = record.bridge_key_id
-    return {
-        "name": record.name,
-        "kind": str(record.kind),
-        "generation": record.generation,
-        "id": record.key_id.hex(),
-        "wrapped": record.wrapped,
-        "created": record.created.isoformat(),
-        "index_key_id": record.index_key_id.hex() if record.index_key_id else None,
-        "state": str(record.state),
-    } | ({"bridge_key_id": bridge.hex()} if bridge else {})
-
-
-def _from_json(data: bytes) -> list[KeyRecord]:
-    try:
-        document = json.loads(data, object_pairs_hook=_members)
-    except (ValueError, RecursionError):
-        document = None
-    if not isinstance(document, dict):
-        raise KeystoreError("it is not JSON")
-    if document.get("format") != FORMAT or not isinstance(document.get("keys"), list):
-        raise KeystoreError(f"it does not say format {FORMAT!r}")
-    if len(document) != 2:
-        raise KeystoreError(f"it does not say format {FORMAT!r}")
-    return [_record(number, fields) for number, fields in enumerate(document["keys"], start=1)]
-
-
-def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        raise ValueError("a member that is there twice")
-    return members
-
-
-def _record(number: int, fields: Any) -> KeyRecord:
-    try:
-        record = KeyRecord(
-            name=fields["name"],
-            kind=KeyKind(fields["kind"]),
-            generation=fields["generation"],
-            key_id=bytes.fromhex(fields["id"]),
-            wrapped=fields["wrapped"],
-            created=datetime.fromisoformat(fields["created"]),
-            index_key_id=None
-            if fields["index_key_id"] is None
-            else bytes.fromhex(fields["index_key_id"]),
-            bridge_key_id=bytes.fromhex(fields["bridge_key_id"])
-            if "bridge_key_id" in fields
-            else None,
-            state=KeyState(fields["state"]),
-        )
-        # Canonical or refuse: what we would write must be what is there.
-        if _fields(record) == fields and _plausible(record):
-            return record
-    except (KeyError, TypeError, ValueError, AttributeError):
-        pass
-    raise KeystoreError(f"record {number} is not a key record")
-
-
-def _plausible(record: KeyRecord) -> bool:
-    return (
-        isinstance(record.name, str)
-        and isinstance(record.wrapped, str)
-        and type(record.generation) is int
-        and 1 <= record.generation <= MAX_GENERATION
-        and record.wrapped.isascii()
-        and _is_unicode(record.name)
-        and len(record.index_key_id or record.key_id) == KEY_ID_SIZE
-        and len(record.bridge_key_id or record.key_id) == KEY_ID_SIZE
-        and len(record.key_id) == KEY_ID_SIZE
-        and record.created.utcoffset() is not None
-        and (record.state is KeyState.ENABLED) == bool(record.wrapped)
-    )
-
-
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
 
 from ..keys import KeyRecord
 from .book import RecordBook
@@ -30,8 +31,13 @@ class MemoryKeystore:
 
     def update(self, old: KeyRecord, new: KeyRecord) -> None:
         """Replace a record; KeystoreConflictError if it is not *old* any more."""
+        self.update_many([(old, new)])
+
+    def update_many(self, pairs: Iterable[tuple[KeyRecord, KeyRecord]]) -> None:
+        """Replace records, all or none."""
+        pairs = list(pairs)
         with self._lock:
-            self._book = self._book.updated(old, new)
+            self._book = self._book.updated(pairs)
 
     def __repr__(self) -> str:
         """Return the number of records."""

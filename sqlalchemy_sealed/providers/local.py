@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import NoReturn
 
 from .. import secretfile
-from ..aead import KEY_SIZE, NONCE_SIZE, Xaes, derive, random_key
+from ..aead import KEY_SIZE, NONCE_SIZE, TAG_SIZE, Xaes, derive, random_key
 from ..envelope import from_text, to_text
 from ..errors import AuthenticationError, NotAnEnvelopeError, ProviderError
+from .forms import RESTORE, decoded, fields
 
 ROOT_KEY_VARIABLE = "SEALED_ROOT_KEY"
 _TEXT_PREFIX = "sealedroot1_"
@@ -116,7 +117,7 @@ class LocalRootKey:
         if len(key) != KEY_SIZE:
             raise ProviderError(
                 "a wrapped key does not authenticate: it was damaged, or swapped with the key "
-                "of another name or id; restore the keystore from a backup"
+                f"of another name or id; {RESTORE}"
             )
         return key
 
@@ -128,26 +129,18 @@ class LocalRootKey:
         """Return `local:1:<root key id>`."""
         return f"{_WRAPPED_PREFIX}:{self._key_id}"
 
+    def is_current(self, wrapped: str, version: str) -> bool:
+        """Whether this root key wrapped it."""
+        return wrapped.startswith(f"{version}:")
+
     def _parse(self, wrapped: str) -> bytes:
-        prefix, _, text = wrapped.rpartition(":")
-        scheme, _, key_id = prefix.rpartition(":")
-        if scheme != _WRAPPED_PREFIX:
-            raise ProviderError(
-                "a wrapped key was not made by a local root key; configure the KEK provider "
-                "that the keystore was made with"
-            )
+        key_id, sealed = fields(wrapped, _WRAPPED_PREFIX, 2, "a local root key")
         if key_id != self._key_id:  # public: it stands in the keystore
             raise ProviderError(
                 f"wrong root key: the keystore was made with root key {key_id[:16]!a}, this one "
                 f"is {self._key_id!r}"
             )
-        try:
-            return from_text(text)
-        except NotAnEnvelopeError:
-            pass
-        raise ProviderError(
-            "a wrapped key is damaged: not canonical base64url; restore the keystore from a backup"
-        )
+        return decoded(sealed, NONCE_SIZE + KEY_SIZE + TAG_SIZE)
 
     def __repr__(self) -> str:
         """Return the root key id only."""

@@ -65,8 +65,7 @@ def session(engine: sa.Engine, sealer: Sealer) -> Iterator[Session]:
 @pytest.fixture
 def manager(sealer: Sealer) -> KeyManager:
     """Return the manager of the sealer's keys."""
-    assert sealer._manager is not None
-    return sealer._manager
+    return sealer.kept().manager
 
 
 def add(session: Session, *numbers: int) -> None:
@@ -192,7 +191,7 @@ def test_a_rotation_from_its_announcement_to_its_end(
     reseal(session)
     assert labels(session) == {label(keyset, 3): 6}
     keyset = destroy(sealer, manager, label(keyset, 2)[1:])
-    manager.destroy("default", index_key_id(keyset, 1))
+    manager.destroy("default", index_key_id(keyset, 1), unscanned=True)
     sealer.refresh()
     found_everywhere(session, 6)
     assert compared(session) == [1]
@@ -205,7 +204,7 @@ def test_a_rotation_from_its_announcement_to_its_end(
 
 def destroy(sealer: Sealer, manager: KeyManager, key_id: bytes) -> Keyset:
     """Destroy a data key that no row needs."""
-    manager.destroy("default", key_id)
+    manager.destroy("default", key_id, unscanned=True)
     return sealer.refresh()
 
 
@@ -261,17 +260,17 @@ def test_a_second_rotation_waits_for_the_end_of_the_first(
             assert caught.value.key_id == old.hex()
             assert not isinstance(caught.value, KeystoreConflictError)
         with pytest.raises(KeystoreError):
-            manager.destroy("default", old)
+            manager.destroy("default", old, unscanned=True)
 
     second = manager.rotate("default", index=True).primary
     assert_busy()
-    manager.destroy("default", first.primary.key_id)
+    manager.destroy("default", first.primary.key_id, unscanned=True)
     assert_busy()
     third = manager.rotate("default").primary
     assert (second.bridge_key_id, third.bridge_key_id) == (old, None)
     assert_busy()
-    manager.destroy("default", second.key_id)
-    manager.destroy("default", old)
+    manager.destroy("default", second.key_id, unscanned=True)
+    manager.destroy("default", old, unscanned=True)
     assert manager.announce_index("default").announced is not None
     with pytest.raises(KeystoreConflictError, match="announced index key already"):
         manager.announce_index("default")

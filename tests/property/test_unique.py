@@ -56,13 +56,17 @@ class SlowKeystore(MemoryKeystore):
         return super().load("default")
 
 
-def next_states(seen: Records, there: Records) -> Iterator[Records]:
+DEEDS: dict[str, dict[str, Any]] = {"destroy": {"unscanned": True}, "disable": {}, "enable": {}}
+"""What is done to one key, and what else has to be said."""
+
+
+def next_states(seen: Records, there: Records, deeds: tuple[str, ...]) -> Iterator[Records]:
     """Yield what each operation makes of the records, if it is decided on what was *seen*."""
     calls: list[tuple[str, dict[str, Any]]] = [
         ("rotate", {}),
         ("rotate", {"index": True}),
         ("announce_index", {}),
-        *(("destroy", {"key_id": record.key_id}) for record in seen),
+        *((deed, {"key_id": record.key_id} | DEEDS[deed]) for record in seen for deed in deeds),
     ]
     for name, arguments in calls:
         keystore = SlowKeystore(seen, there)
@@ -95,7 +99,7 @@ def assert_safe(keyset: Keyset) -> None:
     assert keyset.primary.state is KeyState.ENABLED
     assert len(keyset.index_key_ids) <= MAX_INDEX_KEYS
     assert keyset.stray is None
-    enabled = [r for r in keyset._enabled_data() if r.kind is KeyKind.DATA]
+    enabled = [r for r in keyset._living_data() if r.kind is KeyKind.DATA]
     for one, other in combinations(enabled, 2):
         first, second = zip(one.index_pair, other.index_pair, strict=True)
         assert first[0] == first[1] or second[0] == second[1], (one, other)
@@ -108,16 +112,24 @@ def assert_safe(keyset: Keyset) -> None:
 
 
 @pytest.mark.parametrize(
-    ("operations", "lag"),
-    [(8, 1), pytest.param(9, 3, marks=pytest.mark.slow)],
+    ("operations", "lag", "deeds"),
+    [
+        (8, 1, ("destroy",)),
+        (6, 1, ("destroy", "disable", "enable")),
+        pytest.param(9, 3, ("destroy",), marks=pytest.mark.slow),
+        pytest.param(7, 2, ("destroy", "disable", "enable"), marks=pytest.mark.slow),
+    ],
+    ids=str,
 )
-def test_no_order_of_operations_on_keys_lets_equal_values_apart(operations: int, lag: int) -> None:
+def test_no_order_of_operations_on_keys_lets_equal_values_apart(
+    operations: int, lag: int, deeds: tuple[str, ...]
+) -> None:
     """
     Any two data keys that can be opened have the index key of one slot in common, always.
 
-    All orders are tried, of rotations, announcements and destructions by administrators who may
-    have loaded the keyset some operations ago. So it does not matter under which of the keys a
-    writer seals, or when it last read the keystore.
+    All orders are tried, of rotations, announcements, destructions and what can be undone, by
+    administrators who may have loaded the keyset some operations ago. So it does not matter under
+    which of the keys a writer seals, or when it last read the keystore.
     """
     manager = KeyManager(MemoryKeystore(), PROVIDER)
     start = manager.create("default").records
@@ -127,7 +139,7 @@ def test_no_order_of_operations_on_keys_lets_equal_values_apart(operations: int,
         following = []
         for history in level:
             for seen in history:
-                for records in next_states(seen, history[-1]):
+                for records in next_states(seen, history[-1], deeds):
                     assert_safe(Keyset("default", records))
                     path = (*history[-lag:], records)
                     key = tuple(form(each) for each in path)
@@ -266,9 +278,9 @@ class UniqueRows(RuleBasedStateMachine):
         assert all(
             self.model[row][1] == keyset.primary.key_id for row in self.model if self.is_alive(row)
         )
-        for record in keyset._enabled_data():
+        for record in keyset._living_data():
             if record != keyset.primary:
-                self.manager.destroy("default", record.key_id)
+                self.manager.destroy("default", record.key_id, unscanned=True)
 
     def attempt(self, operation: str, **arguments: Any) -> None:
         """Let the manager do something, or refuse it."""

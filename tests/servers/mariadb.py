@@ -118,5 +118,5 @@ def _account(password: str) -> str:
     account = f"{_USER}@'127.0.0.1'"
     return (
         f"CREATE OR REPLACE USER {account} IDENTIFIED BY '{password}';\n"
-        f"GRANT ALL ON *.* TO {account};\n"
+        f"GRANT ALL ON *.* TO {account} WITH GRANT OPTION;\n"
     )

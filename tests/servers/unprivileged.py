@@ -110,7 +110,7 @@ def serving(
         stop: the signal that ends it soon and in order.
     """
     for attempt in range(1, _ATTEMPTS + 1):
-        port = _free_port()
+        port = free_port()
         guardian = subprocess.Popen(
             [sys.executable, "-I", guard.__file__, uid, str(directory), stop.name, *command(port)],
             stdin=subprocess.PIPE,
@@ -142,7 +142,8 @@ def _wait_until_ready(
     raise ServerFailedError(f"it ended, or did not answer for {_START_SECONDS:.0f} seconds")
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port of the loopback address that nobody listens at."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return free.getsockname()[1]

@@ -85,11 +85,22 @@ def test_classes_stand_where_programs_catch_them() -> None:
         "NotAnEnvelopeError": "OpenError",
         "UnknownKeyError": "OpenError",
         "DestroyedKeyError": "OpenError",
+        "DisabledKeyError": "OpenError",
         "AuthenticationError": "OpenError",
         "DecodingError": "OpenError",
         "KeystoreError": "SealedError",
+        "StaleKeysError": "KeystoreError",
+        "ColdKeyError": "KeystoreError",
         "KeystoreConflictError": "KeystoreError",
         "ProviderError": "SealedError",
+        "ProviderUnavailableError": "ProviderError",
+        "ProviderSealedError": "ProviderUnavailableError",
+        "ProviderUnreachableError": "ProviderUnavailableError",
+        "ProviderTimeoutError": "ProviderUnavailableError",
+        "ProviderTrustError": "ProviderError",
+        "ProviderLoginError": "ProviderError",
+        "ProviderDeniedError": "ProviderError",
+        "ProviderKeyMissingError": "ProviderError",
     }
 
 

@@ -16,11 +16,13 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from keystore_suite import KeystoreSuite, record
 
 from sqlalchemy_sealed import FileKeystore, KeyManager, LocalRootKey
-from sqlalchemy_sealed.errors import KeystoreConflictError, KeystoreError
+from sqlalchemy_sealed.errors import ConfigurationError, KeystoreConflictError, KeystoreError
 from sqlalchemy_sealed.keystores import file as file_module
+from sqlalchemy_sealed.keystores.document import FORMAT
+from sqlalchemy_sealed.keystores.fields import to_fields
+from sqlalchemy_sealed.testing import KeystoreSuite, record
 
 
 @pytest.fixture
@@ -84,19 +86,19 @@ values = st.none() | st.booleans() | st.integers() | st.text() | st.lists(st.int
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(field=st.sampled_from([*file_module._fields(record()), "bridge_key_id"]), value=values)
+@given(field=st.sampled_from([*to_fields(record()), "bridge_key_id", "due"]), value=values)
 def test_a_changed_field_is_refused_or_is_what_it_says(
     field: str, value: Any, store: FileKeystore
 ) -> None:
     """A field of another type or form is damage; nothing is read as something it is not."""
-    fields = file_module._fields(record())
-    document = {"format": file_module.FORMAT, "keys": [fields | {field: value}]}
+    fields = to_fields(record())
+    document = {"format": FORMAT, "keys": [fields | {field: value}]}
     store.path.write_text(json.dumps(document))
     try:
         loaded = [r for name in store.names() for r in store.load(name)]
     except KeystoreError:
         return
-    assert [file_module._fields(r) for r in loaded] == document["keys"]
+    assert [to_fields(r) for r in loaded] == document["keys"]
 
 
 @pytest.mark.parametrize(
@@ -112,8 +114,8 @@ def test_another_file_is_not_a_keystore(store: FileKeystore, text: str) -> None:
 
 def test_a_record_with_an_unknown_field_is_refused(store: FileKeystore) -> None:
     """What a newer version wrote is not half understood."""
-    fields = file_module._fields(record()) | {"expires": "2030-01-01"}
-    store.path.write_text(json.dumps({"format": file_module.FORMAT, "keys": [fields]}))
+    fields = to_fields(record()) | {"expires": "2030-01-01"}
+    store.path.write_text(json.dumps({"format": FORMAT, "keys": [fields]}))
     with pytest.raises(KeystoreError, match="record 1 is not a key record"):
         store.load("default")
 
@@ -127,6 +129,94 @@ def test_a_bridge_is_written_only_where_there_is_one(store: FileKeystore) -> Non
     assert other["bridge_key_id"] == "02" * 8
     assert list(other)[:-1] == list(plain)
     assert set(store.load("default")) == {record(), bridged}
+
+
+OLD_FORM = """\
+{
+ "format": "sqlalchemy-sealed keystore 1",
+ "keys": [
+  {
+   "name": "default",
+   "kind": "data",
+   "generation": 1,
+   "id": "%s",
+   "wrapped": "local:1:0011223344556677:1",
+   "created": "2026-01-02T03:04:05+00:00",
+   "index_key_id": "0101010101010101",
+   "state": "enabled"
+  }
+ ]
+}
+"""
+
+
+def test_a_file_as_the_first_version_wrote_it_is_read(store: FileKeystore) -> None:
+    """With each field on a line of its own, and without those that came later."""
+    store.path.write_text(OLD_FORM % record().key_id.hex())
+    assert store.load("default") == (record(),)
+    store.update(record(), record().destroyed())
+    assert store.load("default") == (record().destroyed(),)
+
+
+def test_a_record_takes_one_line(store: FileKeystore) -> None:
+    """So that a difference between two copies of the file can be read."""
+    store.add(record(), record(generation=2))
+    lines = store.path.read_text().splitlines()
+    assert json.loads(lines[3]) == to_fields(record(generation=2))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"name": "\ud800"},
+        {"generation": 0},
+        {"wrapped": "é"},
+        {"wrapped": ""},
+        {"key_id": b"short"},
+    ],
+    ids=str,
+)
+def test_what_could_not_be_read_is_not_written(
+    changes: dict[str, Any], store: FileKeystore
+) -> None:
+    """One bad record would make the whole file one that is refused."""
+    store.add(record("first"))
+    with pytest.raises(ConfigurationError, match="could not be read again"):
+        store.add(replace(record(), **changes))
+    assert store.names() == ("first",)
+
+
+def test_an_id_is_taken_in_all_names(store: FileKeystore) -> None:
+    """A key id names one key in the whole file, and many records are one write."""
+    store.add(record())
+    with pytest.raises(KeystoreConflictError):
+        store.add(replace(record("other"), key_id=record().key_id))
+    absent = record("other", 2)
+    with pytest.raises(KeystoreConflictError):
+        store.update_many([(record(), record().destroyed()), (absent, absent.destroyed())])
+    assert store.names() == ("default",)
+    assert store.load("default") == (record(),)
+
+
+def test_a_file_that_did_not_change_is_not_parsed_again(
+    store: FileKeystore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is read each time, and its mode looked at; what others have written is seen."""
+    other = FileKeystore(store.path)
+    other.add(record())
+    assert store.load("default") == (record(),)
+    other.add(record(generation=2))
+    parsed: list[object] = []
+    from_document = file_module.from_document
+    monkeypatch.setattr(
+        file_module, "from_document", lambda data: parsed.append(0) or from_document(data)
+    )
+    for _ in range(3):
+        assert len(store.load("default")) == 2
+    assert len(parsed) == 1
+    store.path.chmod(0o644)
+    with pytest.raises(KeystoreError, match="chmod"):
+        store.load("default")
 
 
 def test_a_lock_that_is_held_is_waited_for_and_then_named(

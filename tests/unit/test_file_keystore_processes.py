@@ -211,7 +211,8 @@ def test_a_kill_before_any_line_loses_nothing(
     A rotation that is killed before each of its lines in turn has happened or has not.
 
     The file loads, has the old key, and the new one if it was told; the next process can rotate.
-    Unfinished files, which hold wrapped keys, are left for the owner only.
+    Unfinished files, which hold wrapped keys, are for the owner only until the next write removes
+    them.
     """
     path, told = manager.keystore.path, tmp_path / "told"
     told.touch()
@@ -221,8 +222,11 @@ def test_a_kill_before_any_line_loses_nothing(
     def rotate() -> None:
         told.write_bytes(manager.rotate("default").primary.key_id)
 
-    line = happened = 0
+    line = happened = unfinished = 0
     while killed(rotate, line):
+        beside = set(path.parent.iterdir()) - {path, told, path.with_name(f"{path.name}.lock")}
+        unfinished += len(beside)
+        assert {stat.S_IMODE(each.stat().st_mode) for each in beside} <= {0o600}
         first, *new = data_keys(manager)
         assert first == old
         assert len(new) <= 1
@@ -235,10 +239,37 @@ def test_a_kill_before_any_line_loses_nothing(
     assert told.read_bytes() == data_keys(manager)[-1].key_id
     assert line > 30, "there are that many lines to be killed before"
     assert 0 < happened < line, "it was killed before the rename and after it"
-    left = {each.name: stat.S_IMODE(each.stat().st_mode) for each in path.parent.iterdir()}
-    del left[told.name]
-    assert len(left) > 2, "there are unfinished files beside the keystore and its lock"
-    assert set(left.values()) == {0o600}
+    assert unfinished > 2, "there were unfinished files beside the keystore and its lock"
+    manager.rotate("default")
+    assert {each.name for each in path.parent.iterdir()} == {"keys.json", "keys.json.lock", "told"}
+
+
+def test_only_what_is_unfinished_is_removed(manager: KeyManager) -> None:
+    """What has another name, is newer than the lock, a link or a folder, is not the keystore's."""
+    path = manager.keystore.path
+    left = path.with_name(".keys.json.0abcdef_.tmp")
+    others = [
+        path.with_name(name)
+        for name in (
+            ".keys.json.20260101",
+            ".keys.json.20260101.tmp.bak",
+            ".keys.json.tmp",
+            ".other.json.0abcdef_.tmp",
+            "keys.json.0abcdef_.tmp",
+            ".keysxjson.0abcdef_.tmp",
+        )
+    ]
+    newer, folder, link = (path.with_name(f".keys.json.0000000{n}.tmp") for n in "123")
+    for each in (left, *others, newer):
+        each.write_text("{}")
+        os.utime(each, (1, 1))
+    os.utime(newer, (2**32, 2**32))
+    folder.mkdir()
+    link.symlink_to(left)
+    manager.rotate("default")
+    assert not left.exists()
+    assert all(each.exists() for each in (*others, newer, folder))
+    assert link.is_symlink()
 
 
 @pytest.mark.slow
@@ -247,7 +278,8 @@ def test_a_first_key_is_made_as_a_whole_or_not_at_all(tmp_path: Path, half_write
     provider = LocalRootKey(random_key())
     line = 0
     while True:
-        path = tmp_path / f"{line}.json"
+        path = tmp_path / str(line) / "keys.json"
+        path.parent.mkdir()
         manager = KeyManager(FileKeystore(path), provider)
         was_killed = killed(lambda manager=manager: manager.create("default"), line)
         if path.exists():

@@ -132,7 +132,7 @@ def test_a_new_cache_does_not_take_over_a_destroyed_key(
     """A key that was unwrapped before it was destroyed is not used any more."""
     old = cache.keyset.records[0].key_id
     cache.data_key(old)
-    new = KeyCache(manager.destroy("default", old), provider, cache)
+    new = KeyCache(manager.destroy("default", old, unscanned=True), provider, cache)
     with pytest.raises(DestroyedKeyError, match="can never be opened again") as caught:
         new.data_key(old)
     assert caught.value.key_id == old.hex()
@@ -205,7 +205,7 @@ def test_both_index_keys_are_used_while_one_is_rotated(
     assert rotated.sealing_index_keys() == (new, old)
     for record in keyset.records:
         if record.kind is KeyKind.DATA and record != keyset.primary:
-            manager.destroy("default", record.key_id)
+            manager.destroy("default", record.key_id, unscanned=True)
     resealed = KeyCache(manager.keyset("default"), provider)
     assert resealed.searched_keys() == [new]
     assert resealed.sealing_index_keys() == (new, old)

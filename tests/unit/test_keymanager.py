@@ -84,8 +84,8 @@ def test_destroying_twice_changes_nothing(manager: KeyManager) -> None:
     """A key that is destroyed already stays so."""
     old = manager.keyset("default").primary.key_id
     manager.rotate("default")
-    once = manager.destroy("default", old)
-    assert manager.destroy("default", old).records == once.records
+    once = manager.destroy("default", old, unscanned=True)
+    assert manager.destroy("default", old, unscanned=True).records == once.records
     assert once.get(old).state is KeyState.DESTROYED
 
 
@@ -186,15 +186,15 @@ def test_the_bridge_stays_while_rows_need_it(manager: KeyManager) -> None:
     old, new = index_keys(manager.keyset("default"))
     assert (third.index_key_id, third.bridge_key_id) == (new, old)
 
-    assert manager.destroy("default", first.key_id).index_key_ids == (new,)
+    assert manager.destroy("default", first.key_id, unscanned=True).index_key_ids == (new,)
     last = manager.rotate("default").primary
     assert (last.index_key_id, last.bridge_key_id) == (new, None)
 
     assert manager.keyset("default").uses(old)
     for record in (second, third):
-        manager.destroy("default", record.key_id)
+        manager.destroy("default", record.key_id, unscanned=True)
     assert not manager.keyset("default").uses(old)
-    assert manager.destroy("default", old).get(old).state is KeyState.DESTROYED
+    assert manager.destroy("default", old, unscanned=True).get(old).state is KeyState.DESTROYED
 
 
 def test_a_second_rotation_waits_for_the_first(manager: KeyManager) -> None:
@@ -216,13 +216,13 @@ def test_a_second_rotation_waits_for_the_first(manager: KeyManager) -> None:
     refused()
     manager.rotate("default")
     refused()
-    manager.destroy("default", first.key_id)
+    manager.destroy("default", first.key_id, unscanned=True)
     refused()  # the second and third data key have it as their bridge
     third = manager.keyset("default").primary
     manager.rotate("default")
     refused()
     for record in (second, third):
-        manager.destroy("default", record.key_id)
+        manager.destroy("default", record.key_id, unscanned=True)
     keyset = manager.rotate("default", index=True)
     assert len(index_keys(keyset)) == 3
     assert keyset.index_key_ids == (index_keys(keyset)[2], index_keys(keyset)[1])
@@ -292,7 +292,7 @@ def test_an_index_key_in_use_is_not_destroyed(manager: KeyManager) -> None:
     for record in announced.records:
         if record.kind is KeyKind.INDEX:
             with pytest.raises(KeystoreError, match="is in use") as caught:
-                manager.destroy("default", record.key_id)
+                manager.destroy("default", record.key_id, unscanned=True)
             assert caught.value.key_id == record.key_id.hex()
     assert manager.keyset("default").records == announced.records
 
@@ -301,11 +301,11 @@ def test_an_index_key_that_keeps_a_bridge_is_not_destroyed(manager: KeyManager) 
     """No row is searched under it, but unique columns are unique by it."""
     first = manager.keyset("default").primary
     manager.rotate("default", index=True)
-    keyset = manager.destroy("default", first.key_id)
+    keyset = manager.destroy("default", first.key_id, unscanned=True)
     old, new = index_keys(keyset)
     assert keyset.index_key_ids == (new,)
     with pytest.raises(KeystoreError, match="keeps unique columns unique") as caught:
-        manager.destroy("default", old)
+        manager.destroy("default", old, unscanned=True)
     assert caught.value.key_id == old.hex()
     assert manager.keyset("default").records == keyset.records
 

@@ -6,7 +6,6 @@ import pickle
 from dataclasses import replace
 
 import pytest
-from keystore_suite import record
 
 from sqlalchemy_sealed import KeyManager, LocalRootKey, MemoryKeystore
 from sqlalchemy_sealed.aead import derive
@@ -18,6 +17,7 @@ from sqlalchemy_sealed.errors import (
 )
 from sqlalchemy_sealed.keycache import KeyCache
 from sqlalchemy_sealed.keys import DataKey, KeyKind, KeyRecord, Keyset, KeyState, key_id_of
+from sqlalchemy_sealed.testing import record
 
 
 def test_a_key_id_is_derived_from_the_key() -> None:
@@ -216,7 +216,7 @@ def test_a_destroyed_key_has_no_wrapped_key(keystore, provider) -> None:
     manager = KeyManager(keystore, provider)
     old = manager.keyset("default").primary
     manager.rotate("default")
-    destroyed = manager.destroy("default", old.key_id).get(old.key_id)
+    destroyed = manager.destroy("default", old.key_id, unscanned=True).get(old.key_id)
     assert destroyed is not None
     assert (destroyed.wrapped, destroyed.state) == ("", KeyState.DESTROYED)
 
@@ -225,10 +225,10 @@ def test_the_primary_and_unknown_keys_are_not_destroyed(keystore, provider) -> N
     """New values need the primary; both errors name the key."""
     manager = KeyManager(keystore, provider)
     with pytest.raises(KeystoreError, match="rotate first") as caught:
-        manager.destroy("default", manager.keyset("default").primary.key_id)
+        manager.destroy("default", manager.keyset("default").primary.key_id, unscanned=True)
     assert caught.value.key_id == manager.keyset("default").primary.key_id.hex()
     with pytest.raises(KeystoreError, match="no key of this id"):
-        manager.destroy("default", b"unknown.")
+        manager.destroy("default", b"unknown.", unscanned=True)
 
 
 def test_swapped_wrapped_keys_are_refused(keystore, provider: LocalRootKey) -> None:

@@ -94,7 +94,7 @@ def test_a_key_is_neither_pickled_nor_copied(how: Any, provider: LocalRootKey) -
 @pytest.mark.parametrize("what", ["cache", "manager"])
 def test_what_holds_a_key_is_not_pickled(what: str, sealer: Sealer, provider: LocalRootKey) -> None:
     """A cache of unwrapped keys and a manager with its provider refuse as the keys do."""
-    thing = sealer._cache if what == "cache" else sealer._manager
+    thing = sealer.kept().cache if what == "cache" else sealer.kept().manager
     with pytest.raises(TypeError):
         pickle.dumps(thing)
 
@@ -254,7 +254,7 @@ def test_the_life_of_a_key_is_not_logged(
             for record in manager.keyset("default").records
         ]
         search.bytes("keystore", keystore.path.read_bytes())
-        manager.destroy("default", old.key_id)
+        manager.destroy("default", old.key_id, unscanned=True)
         search.bytes("keystore", keystore.path.read_bytes())
     assert search.places(ROOT_KEY, *material) == []
     assert search.saw(old.key_id.hex())
@@ -266,7 +266,7 @@ def test_a_destroyed_key_is_not_left_in_the_file(tmp_path: Path, provider: Local
     manager = KeyManager(keystore, provider)
     old = manager.create("default").primary
     manager.rotate("default")
-    manager.destroy("default", old.key_id)
+    manager.destroy("default", old.key_id, unscanned=True)
     search = Search()
     for path in tmp_path.iterdir():
         search.bytes(path.name, path.read_bytes())

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from keystore_suite import KeystoreSuite, record
 
 from sqlalchemy_sealed import MemoryKeystore
+from sqlalchemy_sealed.testing import KeystoreSuite, record
 
 
 @pytest.fixture

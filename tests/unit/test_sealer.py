@@ -10,8 +10,15 @@ from uuid import uuid4
 
 import pytest
 
-from sqlalchemy_sealed import Context, KeyManager, LocalRootKey, MemoryKeystore, Sealer, get_sealer
-from sqlalchemy_sealed import sealer as sealer_module
+from sqlalchemy_sealed import (
+    Context,
+    KeyManager,
+    LocalRootKey,
+    MemoryKeystore,
+    Sealer,
+    get_sealer,
+    keykeeper,
+)
 from sqlalchemy_sealed.envelope import parse
 from sqlalchemy_sealed.errors import (
     AuthenticationError,
@@ -210,7 +217,7 @@ def test_a_destroyed_key_says_so(sealer: Sealer, keystore, provider) -> None:
     old = sealer.seal(b"old", "a.b")
     assert open_(old) == open_(old) == b"old"
     sealer.rotate()
-    KeyManager(keystore, provider).destroy("default", old[4:12])
+    KeyManager(keystore, provider).destroy("default", old[4:12], unscanned=True)
     sealer.refresh()
     for read in (open_, lambda data: sealer.open(data, "a.b")):
         with pytest.raises(DestroyedKeyError, match="can never be opened") as caught:
@@ -251,14 +258,14 @@ def test_an_unknown_key_is_looked_for_again_after_a_while(
     """A key that comes later is found; the memory of missed keys ends, and does not grow."""
     sealer, keystore, _ = counted
     foreign = other_sealer.seal(b"value", "a.b")
-    monkeypatch.setattr(sealer_module, "MISS_SECONDS", 0.0)
-    monkeypatch.setattr(sealer_module, "MAX_MISSES", 2)
+    monkeypatch.setattr(keykeeper, "MISS_SECONDS", 0.0)
+    monkeypatch.setattr(keykeeper, "MAX_MISSES", 2)
     loads = keystore.loads
     for number in range(4):
         with pytest.raises(UnknownKeyError):
             sealer.open(foreign[:11] + bytes([number]) + foreign[12:], "a.b")
     assert keystore.loads == loads + 4
-    assert len(sealer._missed) <= 2
+    assert len(sealer.kept()._missed) <= 2
 
 
 def test_two_rotations_elsewhere_in_a_row_are_both_picked_up(counted) -> None:

@@ -109,6 +109,65 @@ def test_a_missing_directory_is_explained(write: Any, tmp_path: Path) -> None:
         write(tmp_path / "absent" / "secret", NEW, "secret file")
 
 
+@pytest.fixture
+def no_links(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the file system have no hard links, as FAT and some network file systems."""
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "link", refuse)
+
+
+def test_a_file_is_made_without_hard_links(tmp_path: Path, no_links: None) -> None:
+    """It is for its owner only, does not overwrite another, and nothing is left beside it."""
+    path = tmp_path / "new"
+    secretfile.create(path, NEW, "secret file")
+    assert secretfile.read(path, "secret file") == NEW
+    with pytest.raises(KeystoreError, match="already here and is not overwritten"):
+        secretfile.create(path, OLD, "secret file")
+    assert secretfile.read(path, "secret file") == NEW
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_of_two_that_make_a_file_without_hard_links_one_is_told(
+    tmp_path: Path, no_links: None
+) -> None:
+    """Whoever takes the name first; in between, the file is empty and never a part."""
+    barrier, won = threading.Barrier(8), []
+
+    def make(number: int) -> None:
+        content = bytes([number]) * 1000
+        barrier.wait()
+        try:
+            secretfile.create(tmp_path / "new", content, "secret file")
+        except KeystoreError:
+            return
+        won.append(content)
+
+    threads = [threading.Thread(target=make, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert won == [(tmp_path / "new").read_bytes()]
+    assert list(tmp_path.iterdir()) == [tmp_path / "new"]
+
+
+def test_a_rename_that_fails_without_hard_links_takes_the_name_back(
+    tmp_path: Path, no_links: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No empty file is left, which would keep the next one from being made."""
+
+    def fail(self: Path, target: Path) -> Path:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(Path, "replace", fail)
+    with pytest.raises(KeystoreError, match="cannot be written"):
+        secretfile.create(tmp_path / "new", NEW, "secret file")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_short_writes_are_continued(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An operating system that takes a byte at a time gets all of them."""
     write = os.write

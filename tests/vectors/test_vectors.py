@@ -71,7 +71,7 @@ def sealed_beside(vector: Vector, sealer: Sealer) -> bytes | None:
     """Return another value under the header of the vector, if its key is there."""
     try:
         envelope = parse(stored(vector))
-        key = sealer._keys().data_key(envelope.key_id)
+        key = sealer.kept().cache.data_key(envelope.key_id)
     except OpenError:
         return None
     plaintext = pad(b"", 2) if envelope.suite in PADDED_SUITES else b""
@@ -102,7 +102,7 @@ def test_writer_makes_the_same_bytes(vector: Vector) -> None:
     plaintext = vector.hex("plaintext")
     if "block" in vector:
         plaintext = pad(plaintext, int(vector.ascii("block")))
-    key = sealer_of(vector)._keys().data_key(envelope.key_id)
+    key = sealer_of(vector).kept().cache.data_key(envelope.key_id)
     aad = envelope.head + bytes(context_of(vector))
     sealed = key.xaes.seal_with_nonce(envelope.nonce, plaintext, aad)
     assert envelope.head + envelope.nonce + sealed == data == bytes(envelope)
@@ -164,6 +164,7 @@ def test_wrapped_key_has_its_outcome(vector: Vector) -> None:
 def test_every_failure_has_vectors() -> None:
     """Success and each way of not opening are all expected somewhere, and nothing else is."""
     codes = {error.code for error in OpenError.__subclasses__()}
+    codes.remove("disabled-key")  # A state of the keystore for a while, not of an envelope.
     assert {vector.ascii("expect") for vector in ENVELOPES} == {"success", *codes}
 
 

@@ -1,0 +1,44 @@
+"""What is looked after while Alembic generates a migration."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from alembic.operations import ops
+from alembic.util import PriorityDispatchResult
+
+from .keys_table import COLUMNS
+
+if TYPE_CHECKING:
+    from alembic.autogenerate.api import AutogenContext
+
+log = logging.getLogger("alembic_ext")
+
+
+def keep_the_keys(_context: AutogenContext, upgrade_ops: ops.UpgradeOps) -> PriorityDispatchResult:
+    """
+    Leave out of a generated migration that the table of keys be dropped.
+
+    It is not among the tables of the application's metadata if it was made by
+    `op.create_sealed_keys_table()` or by `DatabaseKeystore.create()`.
+    """
+    kept = {
+        (each.schema, each.table_name)
+        for each in upgrade_ops.ops
+        if isinstance(each, ops.DropTableOp) and _is_of_keys(each)
+    }
+    for schema, table in kept:
+        log.info("Left alone: the table of keys %r", f"{schema}.{table}" if schema else table)
+    upgrade_ops.ops[:] = [each for each in upgrade_ops.ops if _place(each) not in kept]
+    return PriorityDispatchResult.CONTINUE
+
+
+def _is_of_keys(operation: ops.DropTableOp) -> bool:
+    return {column.name for column in operation.to_table().columns} == COLUMNS
+
+
+def _place(operation: Any) -> tuple[Any, Any] | None:
+    if isinstance(operation, ops.DropTableOp | ops.ModifyTableOps):
+        return operation.schema, operation.table_name
+    return None

@@ -1,0 +1,81 @@
+"""New keys, wrapped by a KEK provider, as the records that a keystore keeps."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from .aead import random_key
+from .keys import DataKey, KeyKind, KeyRecord, key_id_of
+from .protocols import KEKProvider
+
+
+def new_index_key(
+    provider: KEKProvider, name: str, generation: int, created: datetime
+) -> KeyRecord:
+    """Return an index key of 32 random bytes, wrapped."""
+    return _wrapped(provider, random_key(), name, KeyKind.INDEX, generation, created)
+
+
+def new_data_key(  # noqa: PLR0913, PLR0917 - the parts of a record
+    provider: KEKProvider,
+    name: str,
+    generation: int,
+    created: datetime,
+    period: timedelta | None,
+    index_key_id: bytes | None,
+    bridge_key_id: bytes | None = None,
+) -> KeyRecord:
+    """
+    Return a data key of 32 random bytes, wrapped.
+
+    Args:
+        provider: wraps it.
+        name: its key name.
+        generation: its place among the data keys of that name.
+        created: the present time.
+        period: how long it is to be the primary; None for without end.
+        index_key_id: the index key that values under it are indexed under.
+        bridge_key_id: the one that unique columns are indexed under besides.
+    """
+    return replace(
+        _wrapped(provider, random_key(), name, KeyKind.DATA, generation, created),
+        index_key_id=index_key_id,
+        bridge_key_id=bridge_key_id,
+        due=None if period is None else created + period,
+    )
+
+
+def own_data_key(
+    provider: KEKProvider, primary: KeyRecord, created: datetime, period: timedelta | None
+) -> tuple[DataKey, KeyRecord]:
+    """Return the successor of a primary for a process that cannot unwrap it: key and record."""
+    material = random_key()
+    record = _wrapped(
+        provider, material, primary.name, KeyKind.DATA, primary.generation + 1, created
+    )
+    return DataKey(material), replace(
+        record,
+        index_key_id=primary.index_key_id,
+        bridge_key_id=primary.bridge_key_id,
+        due=None if period is None else created + period,
+    )
+
+
+def _wrapped(  # noqa: PLR0913, PLR0917 - the parts of a record
+    provider: KEKProvider,
+    material: bytes,
+    name: str,
+    kind: KeyKind,
+    generation: int,
+    created: datetime,
+) -> KeyRecord:
+    record = KeyRecord(
+        name=name,
+        kind=kind,
+        generation=generation,
+        key_id=key_id_of(material),
+        wrapped="",
+        created=created,
+    )
+    return record.with_wrapped(provider.wrap(material, record.binding))

@@ -1,0 +1,113 @@
+"""Key records as plain fields, as JSON documents and tables hold them, and back."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from ..envelope import KEY_ID_SIZE
+from ..errors import ConfigurationError, KeystoreError
+from ..keys import KeyKind, KeyRecord, KeyState
+
+MAX_GENERATION = 1 << 31
+
+
+def to_fields(record: KeyRecord) -> dict[str, Any]:
+    """
+    Return the fields of a record: texts, numbers and None.
+
+    A bridge and a due date are left out where there are none.
+
+    Raises:
+        ConfigurationError: a record that could not be read again, such as one whose name is not
+            Unicode. It is not written.
+    """
+    if _is_plausible(record):
+        return _fields(record)
+    raise ConfigurationError(
+        "a key record that could not be read again is not written: its key name must be Unicode, "
+        "its wrapped key ASCII, its ids 8 bytes, its times have a zone",
+        key_id=record.key_id.hex(),
+    )
+
+
+def from_fields(fields: Any, number: int) -> KeyRecord:
+    """
+    Return the record of fields.
+
+    Args:
+        fields: what `to_fields` returns; anything else is refused.
+        number: which record it is, for the error.
+
+    Raises:
+        KeystoreError: not the fields of a key record.
+    """
+    try:
+        record = KeyRecord(
+            name=fields["name"],
+            kind=KeyKind(fields["kind"]),
+            generation=fields["generation"],
+            key_id=bytes.fromhex(fields["id"]),
+            wrapped=fields["wrapped"],
+            created=datetime.fromisoformat(fields["created"]),
+            index_key_id=_key_id(fields["index_key_id"]),
+            bridge_key_id=_key_id(fields.get("bridge_key_id")),
+            state=KeyState(fields["state"]),
+            due=_moment(fields.get("due")),
+        )
+        # Canonical or refuse: what we would write must be what is there.
+        if _is_plausible(record) and _fields(record) == fields:
+            return record
+    except (KeyError, TypeError, ValueError, AttributeError):
+        pass
+    raise KeystoreError(f"record {number} is not a key record")
+
+
+def _fields(record: KeyRecord) -> dict[str, Any]:
+    fields: dict[str, Any] = {
+        "name": record.name,
+        "kind": record.kind.value,
+        "generation": record.generation,
+        "id": record.key_id.hex(),
+        "wrapped": record.wrapped,
+        "created": record.created.isoformat(),
+        "index_key_id": None if record.index_key_id is None else record.index_key_id.hex(),
+        "state": record.state.value,
+    }
+    if record.bridge_key_id is not None:
+        fields["bridge_key_id"] = record.bridge_key_id.hex()
+    if record.due is not None:
+        fields["due"] = record.due.isoformat()
+    return fields
+
+
+def _key_id(text: str | None) -> bytes | None:
+    return None if text is None else bytes.fromhex(text)
+
+
+def _moment(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)
+
+
+def _is_plausible(record: KeyRecord) -> bool:
+    ids = (record.key_id, record.index_key_id, record.bridge_key_id)
+    return (
+        isinstance(record.name, str)
+        and isinstance(record.wrapped, str)
+        and type(record.generation) is int
+        and 1 <= record.generation <= MAX_GENERATION
+        and record.wrapped.isascii()
+        and _is_unicode(record.name)
+        and all(key_id is None or len(key_id) == KEY_ID_SIZE for key_id in ids)
+        and record.created.utcoffset() is not None
+        and (record.due is None or record.due.utcoffset() is not None)
+        and (record.state is KeyState.DESTROYED) == (not record.wrapped)
+    )
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

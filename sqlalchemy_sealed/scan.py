@@ -1,0 +1,331 @@
+"""
+Which rows of a database are under a data key. No model and no key is needed for that.
+
+Every sealed value begins with the magic and the id of its data key, so the database itself counts
+those of a key id, in one pass over each table. Nothing is written, and no value is fetched.
+
+Looked at are binary and text columns of all tables; on SQLite, where a column may hold anything,
+all columns. Not looked at are views, and the insides of JSON documents and arrays; the result
+names those columns.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import mysql
+from sqlalchemy.dialects.postgresql import HSTORE
+from sqlalchemy.engine.reflection import Inspector, ObjectKind
+from sqlalchemy.exc import DBAPIError, SAWarning, SQLAlchemyError
+from sqlalchemy.sql.sqltypes import _Binary
+from sqlalchemy.types import TypeEngine
+
+from .envelope import KEY_ID_SIZE, MAGIC, to_text
+from .errors import ConfigurationError, KeystoreError
+
+T = TypeVar("T")
+
+_NAMED = 20
+"""How many columns an error names."""
+_COLUMNS = 100
+"""How many columns one statement looks at; databases bound how much one may select."""
+_OF_THE_SYSTEM = frozenset({"information_schema", "mysql", "performance_schema", "sys"})
+_MYSQL = ("mysql", "mariadb")
+_NESTING = (sa.JSON, sa.ARRAY, HSTORE, sa.types.NullType)
+"""Types whose values may have texts or bytes inside; the last one stands for an unknown type."""
+
+
+@dataclass(frozen=True, slots=True)
+class FoundRows:
+    """Rows of one column that are under one data key."""
+
+    schema: str | None
+    table: str
+    column: str
+    key_id: bytes
+    rows: int
+
+    @property
+    def where(self) -> str:
+        """`schema.table.column`, or without a schema that is the default one."""
+        return _name(self.schema, self.table, self.column)
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """
+    What a scan saw.
+
+    Attributes:
+        found: the columns with rows under one of the keys.
+        tables: how many tables were looked at.
+        columns: how many columns were looked at.
+        skipped: columns that were not looked at although they may hold texts or bytes, with their
+            types, such as `orders.lines (JSONB)`.
+    """
+
+    found: tuple[FoundRows, ...]
+    tables: int
+    columns: int
+    skipped: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    schema: str | None
+    name: str
+    columns: tuple[tuple[str, TypeEngine[Any]], ...]
+
+
+def scan(
+    connection: sa.Connection, key_ids: Iterable[bytes], schemas: Sequence[str] | None = None
+) -> Scan:
+    """
+    Count the rows of a database that are under these data keys.
+
+    Args:
+        connection: to PostgreSQL, SQLite, MariaDB or MySQL. It must see all rows: on PostgreSQL,
+            row-level security that would hide some is an error.
+        key_ids: 8 bytes each.
+        schemas: where to look; by default in all schemas but those of the system. For MariaDB a
+            schema is a database.
+
+    Raises:
+        ConfigurationError: no such schema, a table that cannot be read, or another database. It
+            says nothing of the values.
+    """
+    wanted = tuple(dict.fromkeys(key_ids))
+    if any(len(key_id) != KEY_ID_SIZE for key_id in wanted):
+        raise ConfigurationError(f"a key id has {KEY_ID_SIZE} bytes")
+    if connection.dialect.name not in ("postgresql", "sqlite", *_MYSQL):
+        raise ConfigurationError(
+            f"a scan reads PostgreSQL, SQLite and MariaDB, not {connection.dialect.name}"
+        )
+    found: list[FoundRows] = []
+    skipped: list[str] = []
+    tables = columns = 0
+    with _seeing_all_rows(connection):
+        for table in _asked("database", lambda: list(_tables(connection, schemas))):
+            tables += 1
+            for name, type_ in table.columns:
+                if _may_nest(type_):
+                    skipped.append(f"{_name(table.schema, table.name, name)} ({_said(type_)})")
+            looked_at = _looked_at(connection, table)
+            columns += len({name for name, _ in looked_at})
+            found += _counted(connection, table, looked_at, wanted)
+    return Scan(tuple(found), tables, columns, tuple(skipped))
+
+
+def check_no_rows(
+    key_id: bytes, databases: Iterable[sa.Connection], schemas: Sequence[str] | None = None
+) -> None:
+    """
+    Refuse to go on while a row is under a data key.
+
+    Args:
+        key_id: 8 bytes.
+        databases: all that may have such rows.
+        schemas: as for `scan`.
+
+    Raises:
+        KeystoreError: there are such rows, or no database was given to look in.
+        ConfigurationError: as `scan`.
+    """
+    scans = [scan(connection, [key_id], schemas) for connection in databases]
+    if not scans:
+        raise KeystoreError(
+            "rows may still be under this data key, and no database was given to look in; give "
+            "all that may have such rows, or say that it is to be destroyed unscanned",
+            key_id=key_id.hex(),
+        )
+    found = [rows for each in scans for rows in each.found]
+    if found:
+        raise KeystoreError(
+            f"rows are still under data key {key_id.hex()}: {said_rows(found)}; reseal them first",
+            key_id=key_id.hex(),
+        )
+
+
+def said_rows(found: Sequence[FoundRows]) -> str:
+    """Return where rows were found and how many, such as `patients.email 3, orders.note 1`."""
+    said = [f"{rows.where} {rows.rows:,}" for rows in found[:_NAMED]]
+    more = len(found) - len(said)
+    return ", ".join(said) + (f" and {more} more columns" if more else "")
+
+
+# -- tables and columns
+
+
+def _tables(connection: sa.Connection, schemas: Sequence[str] | None) -> Iterator[_Table]:
+    inspector = sa.inspect(connection)
+    for schema in _schemas(inspector, schemas):
+        with warnings.catch_warnings():
+            # Of types that SQLAlchemy does not know. They are named in the result.
+            warnings.simplefilter("ignore", SAWarning)
+            described = inspector.get_multi_columns(schema=schema, kind=_KINDS)
+        default = inspector.default_schema_name
+        for (_, name), columns in described.items():
+            yield _Table(
+                None if schema == default else schema,
+                name,
+                tuple((column["name"], column["type"]) for column in columns),
+            )
+
+
+_KINDS = ObjectKind.TABLE | ObjectKind.MATERIALIZED_VIEW
+"""A materialised view is a copy, which may be older than its tables."""
+
+
+def _schemas(inspector: Inspector, wanted: Sequence[str] | None) -> list[str]:
+    there = [name for name in inspector.get_schema_names() if not _is_system(name)]
+    if wanted is None:
+        return there
+    for schema in wanted:
+        if schema not in there:
+            raise ConfigurationError(f"there is no schema {schema!r}", where="database")
+    return list(dict.fromkeys(wanted))
+
+
+def _is_system(schema: str) -> bool:
+    return schema in _OF_THE_SYSTEM or schema.startswith("pg_")
+
+
+def _looked_at(connection: sa.Connection, table: _Table) -> list[tuple[str, bool]]:
+    """Return the columns to look at, each with whether it holds bytes; on SQLite, twice."""
+    if connection.dialect.name == "sqlite":
+        return [(name, binary) for name, _ in table.columns for binary in (True, False)]
+    looked_at = []
+    for name, type_ in table.columns:
+        kind = _innermost(type_)
+        if isinstance(kind, _Binary):
+            looked_at.append((name, True))
+        elif isinstance(kind, sa.String) and not isinstance(kind, sa.Enum):
+            looked_at.append((name, False))
+    return looked_at
+
+
+def _innermost(type_: TypeEngine[Any]) -> TypeEngine[Any]:
+    """Return what a domain is made of."""
+    while (inner := getattr(type_, "data_type", None)) is not None:
+        type_ = inner
+    return type_
+
+
+def _may_nest(type_: TypeEngine[Any]) -> bool:
+    return isinstance(_innermost(type_), _NESTING)
+
+
+def _said(type_: TypeEngine[Any]) -> str:
+    return type(_innermost(type_)).__name__.upper().replace("NULLTYPE", "unknown type")
+
+
+# -- counting
+
+
+def _counted(
+    connection: sa.Connection,
+    table: _Table,
+    looked_at: list[tuple[str, bool]],
+    key_ids: tuple[bytes, ...],
+) -> list[FoundRows]:
+    """Return the columns of a table that have rows under a key."""
+    selectable = sa.table(table.name, schema=table.schema)
+    rows: dict[tuple[str, bytes], int] = {}
+    wanted = iter([(*each, key_id) for each in looked_at for key_id in key_ids])
+    while part := list(islice(wanted, _COLUMNS)):
+        counts = [
+            sa.func.count(sa.case((_is_under(connection, name, key_id, binary=binary), 1)))
+            for name, binary, key_id in part
+        ]
+        # Of a partitioned or inherited table, each part is looked at as the table that it is.
+        statement = sa.select(*counts).select_from(selectable)
+        statement = statement.with_hint(selectable, "ONLY", "postgresql")
+        place = _name(table.schema, table.name)
+        row = _asked(place, partial(_row, connection, statement))
+        for (name, _, key_id), count in zip(part, row, strict=True):
+            rows[name, key_id] = rows.get((name, key_id), 0) + count
+    return [
+        FoundRows(table.schema, table.name, name, key_id, count)
+        for (name, key_id), count in rows.items()
+        if count
+    ]
+
+
+def _row(connection: sa.Connection, statement: sa.Executable) -> sa.Row[Any]:
+    return connection.execute(statement).one()
+
+
+def _is_under(
+    connection: sa.Connection, name: str, key_id: bytes, *, binary: bool
+) -> sa.ColumnElement[bool]:
+    """Return the condition that a value of a column begins as one under a data key does."""
+    column: sa.ColumnClause[Any] = sa.column(name)
+    if binary:
+        start = sa.func.substr
+        return sa.and_(
+            start(column, 1, 3) == sa.literal(MAGIC, sa.LargeBinary()),
+            start(column, 5, 8) == sa.literal(key_id, sa.LargeBinary()),
+        )
+    # Character 6 of the text has 2 bits of the slot count and 4 of the key id; those after it
+    # are of the key id only. So all suites and slot counts are met.
+    texts = [to_text(MAGIC + bytes([low]) + key_id) for low in range(4)]
+    text = _exact(connection, column)
+    return sa.and_(
+        sa.func.substr(text, 1, 4) == texts[0][:4],
+        sa.func.substr(text, 6, 1).in_(sorted({each[5] for each in texts})),
+        sa.func.substr(text, 7, 10) == texts[0][6:16],
+    )
+
+
+def _exact(connection: sa.Connection, column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+    """Return the first 16 characters so that `=` tells all apart, whatever the collation."""
+    if connection.dialect.name == "postgresql":
+        return sa.collate(sa.func.substr(sa.cast(column, sa.Text()), 1, 16), "C")
+    start = sa.func.substr(column, 1, 16)
+    if connection.dialect.name in _MYSQL:
+        return sa.collate(sa.cast(start, mysql.CHAR(charset="utf8mb4")), "utf8mb4_bin")
+    return start
+
+
+# -- asking
+
+
+@contextmanager
+def _seeing_all_rows(connection: sa.Connection) -> Iterator[None]:
+    """On PostgreSQL, let row-level security raise an error instead of hiding rows."""
+    if connection.dialect.name != "postgresql":
+        yield
+        return
+    before = _asked("database", lambda: connection.scalar(sa.text("SHOW row_security")))
+    _asked("database", lambda: connection.execute(sa.text("SET row_security = off")))
+    try:
+        yield
+    finally:
+        # Refused in a transaction that has failed; its rollback does the same.
+        with suppress(SQLAlchemyError):
+            connection.execute(sa.text(f"SET row_security = {'off' if before == 'off' else 'on'}"))
+
+
+def _asked(where: str, ask: Callable[[], T]) -> T:
+    """Return the answer of the database, or raise an error without what it quotes."""
+    try:
+        return ask()
+    except SQLAlchemyError as error:
+        orig = error.orig if isinstance(error, DBAPIError) else None
+        reason = type(error if orig is None else orig).__name__
+    raise ConfigurationError(
+        f"this cannot be read as a whole ({reason}), so rows may be missed: look at the "
+        "permissions and at row-level security",
+        where=where,
+    )
+
+
+def _name(*parts: str | None) -> str:
+    return ".".join(part for part in parts if part is not None)
