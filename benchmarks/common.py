@@ -43,9 +43,21 @@ SETTINGS = ("shared_buffers=1GB",)
 """Enough for all tables of a run: they are not there to push one another out of memory."""
 
 
-def arguments(description: str, *, rows: int, rounds: int) -> argparse.Namespace:
-    """Return the arguments of the command line; `--smoke` is the shortest run that shows it."""
+def arguments(
+    description: str, *, rows: int, rounds: int, also: Callable[[Any], object] | None = None
+) -> argparse.Namespace:
+    """
+    Return the arguments of the command line; `--smoke` is the shortest run that shows it.
+
+    Args:
+        description: what is measured.
+        rows: of each table.
+        rounds: how often each case is timed.
+        also: adds arguments of its own to the parser.
+    """
     parser = argparse.ArgumentParser(description=description)
+    if also is not None:
+        also(parser)
     parser.add_argument("--rows", type=int, default=rows, help="rows of each table")
     parser.add_argument("--rounds", type=int, default=rounds, help="how often each case is timed")
     parser.add_argument("--url", help="a PostgreSQL database; by default a server of its own")

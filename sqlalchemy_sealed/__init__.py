@@ -21,6 +21,7 @@ from .context import Context
 from .environment import configure_from_env
 from .errors import SealedError
 from .exact import execute_exact
+from .fips import FIPSReport, fips_report
 from .index import BlindIndex
 from .keymanager import KeyManager
 from .keystores.file import FileKeystore
@@ -75,6 +76,7 @@ __all__ = [
     "EncryptedText",
     "EncryptedTime",
     "EncryptedUUID",
+    "FIPSReport",
     "FileKeystore",
     "IndexPlan",
     "KEKProvider",
@@ -92,6 +94,7 @@ __all__ = [
     "errors",
     "execute_exact",
     "execute_ranked",
+    "fips_report",
     "get_sealer",
     "match_index",
     "match_table",

@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from hashlib import pbkdf2_hmac
 from os import urandom
+from struct import Struct
 from typing import NoReturn
 
 from cryptography.exceptions import InvalidTag
@@ -40,6 +41,7 @@ __all__ = [
     "OpenerCache",
     "Xaes",
     "derive",
+    "linked_openssl",
     "random_key",
     "stretch",
 ]
@@ -79,6 +81,24 @@ def stretch(passphrase: bytes, salt: bytes, iterations: int, size: int = KEY_SIZ
     600,000 iterations take a fraction of a second, in which other threads run.
     """
     return pbkdf2_hmac("sha256", passphrase, salt, iterations, size)
+
+
+def linked_openssl() -> tuple[str, bool | None]:
+    """
+    Return the version of the OpenSSL that cryptography links, and whether it is in FIPS mode.
+
+    In FIPS mode OpenSSL takes no implementation that does not come from a FIPS provider; whether
+    such a provider works is another question. None if cryptography does not say.
+    """
+    from cryptography.hazmat.backends.openssl import backend  # noqa: PLC0415 - seldom asked for
+
+    version = backend.openssl_version_text()
+    try:
+        from cryptography.hazmat.bindings._rust import openssl  # noqa: PLC0415 - it may go away
+
+        return version, bool(openssl.is_fips_enabled())
+    except (ImportError, AttributeError):
+        return version, None
 
 
 class Mac:
@@ -140,6 +160,33 @@ class Xaes:
         tail = urandom(12)
         try:
             return writer.prefix + tail + writer.encrypt(tail, plaintext, aad)  # type: ignore[no-any-return]
+        except OverflowError:
+            pass
+        raise ValueRefusedError("the value is too large: AES-GCM seals at most 2^31 - 1 bytes")
+
+    def seal_all(self, plaintexts: Sequence[bytes], aad: bytes, start: bytes) -> list[bytes]:
+        """
+        Return, for each plaintext, *start* with what `seal` returns after it.
+
+        It costs less than one call each.
+
+        Raises:
+            ValueRefusedError: as `seal`.
+        """
+        count = len(plaintexts)
+        writer = getattr(self._writers, "current", None)
+        if writer is None or writer.left < count or writer.epoch is not _epoch:
+            writer = self._new_writer()
+        if writer.left < count:  # More than one prefix is good for.
+            return [start + self.seal(plaintext, aad) for plaintext in plaintexts]
+        writer.left -= count
+        start += writer.prefix
+        encrypt = writer.encrypt
+        try:
+            return [
+                start + tail + encrypt(tail, plaintext, aad)
+                for (tail,), plaintext in zip(_tails(urandom(12 * count)), plaintexts, strict=True)
+            ]
         except OverflowError:
             pass
         raise ValueRefusedError("the value is too large: AES-GCM seals at most 2^31 - 1 bytes")
@@ -237,6 +284,7 @@ class OpenerCache(dict[bytes, Decrypt]):
         return decrypt
 
 
+_tails = Struct("12s").iter_unpack
 _M1 = 0x00015800 << 96
 _M2 = 0x00025800 << 96
 

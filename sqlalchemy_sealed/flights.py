@@ -87,7 +87,7 @@ class Flights(Generic[T]):
         """Return what the last call failed with, also if that does not stand any more."""
         with self._lock:
             failed = self._failed.get(key) or self._failed.get(_EVERYTHING)
-        return None if failed is None else failed[1].problem
+        return None if failed is None else str(failed[1])
 
     def _call(self, key: Hashable, future: Future[T], load: Callable[[], T]) -> T:
         try:

@@ -30,16 +30,17 @@ class KeyCache:
     Keys of a keyset by id. The keyset never changes; a refresh makes a new cache.
 
     The primary is unwrapped at once, so a wrong KEK shows at the start; the others when first
-    needed, one provider call each, however many threads ask. Safe to share between threads.
+    needed, one provider call each, however many threads ask. A process that uses index keys has
+    new ones unwrapped with a refresh. Safe to share between threads.
 
     Args:
         keyset: the records.
         provider: unwraps them.
-        previous: the cache before a refresh; its unwrapped keys are taken over.
+        previous: the cache before a refresh. Its unwrapped keys are taken over, and its limits
+            hold until `keep` is called; without one, they begin now.
         limits: how long the keys may be used.
         own: a data key that this process made and cannot unwrap, since it has the public half of
             the KEK only. New values are sealed under it.
-        since: when the keystore was asked, on the monotonic clock; by default now.
 
     Attributes:
         heads: what opens values, by their first 12 bytes.
@@ -68,7 +69,12 @@ class KeyCache:
         "seal_attend_at",
     )
 
-    def __init__(  # noqa: PLR0913 - what a cache is made of
+    fresh_until: float
+    open_until: float
+    seal_attend_at: float
+    open_attend_at: float
+
+    def __init__(
         self,
         keyset: Keyset,
         provider: KEKProvider,
@@ -76,7 +82,6 @@ class KeyCache:
         *,
         limits: KeyLimits | None = None,
         own: DataKey | None = None,
-        since: float | None = None,
     ) -> None:
         self.keyset = keyset
         self.limits = limits or KeyLimits()
@@ -93,7 +98,13 @@ class KeyCache:
         if self.primary is None and previous is None:
             raise self._without_primary()
         self._unwrapped.keep_only(keyset)
-        self.keep(monotonic() if since is None else since)
+        if previous is None:
+            self.keep(monotonic())
+            return
+        self._unwrapped.renew_index_keys(keyset)
+        self.fresh_until, self.open_until = previous.fresh_until, previous.open_until
+        self.seal_attend_at = previous.seal_attend_at
+        self.open_attend_at = previous.open_attend_at
 
     # -- limits
 

@@ -114,27 +114,28 @@ class KeyKeeper:
     def _loaded(self, previous: KeyCache | None) -> KeyCache:
         started = monotonic()
         keyset = self.manager.keyset(self.name)
-        if not getattr(self.manager.provider, "can_unwrap", True):
+        can_unwrap = getattr(self.manager.provider, "can_unwrap", True)
+        if not can_unwrap:
             keyset = self._with_own_key(keyset)
-        elif previous is not None and self.is_remote:
-            # The provider is asked for its version: access that was withdrawn shows here, and
-            # not when the next key has to be unwrapped.
-            self.manager.provider.version()
-        if (
-            previous is None
-            or previous.keyset.records != keyset.records
-            or not previous.keep(started)
-        ):
-            previous = KeyCache(
-                keyset,
-                self.manager.provider,
-                previous,
-                limits=self.limits,
-                own=self._own,
-                since=started,
-            )
+        cache = previous
+        if cache is None or cache.keyset.records != keyset.records:
+            cache = self._cache_of(keyset, previous)
+        if previous is not None:
+            # From now on, also if the provider does not answer: a key that was disabled or
+            # destroyed is not used any more.
+            self.cache = cache
+            if self.is_remote and can_unwrap:
+                # Access that was withdrawn shows here, and not when the next key is unwrapped.
+                self.manager.provider.version()
+        if not cache.keep(started):  # Its keys were forgotten.
+            cache = self._cache_of(keyset, cache)
+            cache.keep(started)
         self._read_at = started
-        return previous
+        return cache
+
+    def _cache_of(self, keyset: Keyset, previous: KeyCache | None) -> KeyCache:
+        provider = self.manager.provider
+        return KeyCache(keyset, provider, previous, limits=self.limits, own=self._own)
 
     def _with_own_key(self, keyset: Keyset) -> Keyset:
         """Make a data key to seal under, where those of others cannot be unwrapped."""
@@ -184,9 +185,9 @@ class KeyKeeper:
             try:
                 return self._refresh_once()
             except SealedError as error:
-                problem = error.problem
+                problem = str(error)
         if monotonic() >= cache.open_until:
-            cache.forget_in_time()
+            self.cache.forget_in_time()
             self._own = None
         limit, seconds = (
             ("freshness", self.limits.fresh) if sealing else ("cache", self.limits.cache)
@@ -228,12 +229,15 @@ class KeyKeeper:
             KeystoreError, ProviderError: the keystore cannot be read.
         """
         cache = self.cache
-        if cache.keyset.get(key_id) is not None or not self._may_look(key_id):
+        if cache.keyset.get(key_id) is not None:
+            return cache
+        asked = monotonic()
+        if not self._may_look(key_id, asked):
             return cache
         if not self.is_remote or not in_event_loop():
-            return self._look_for(key_id)
+            return self._look_for(key_id, asked)
         self._refreshing.raise_recent("refresh")
-        self._errands.send("look", lambda: self._look_for(key_id))
+        self._errands.send("look", lambda: self._look_for(key_id, asked))
         if key_id in self._missed:
             return cache  # It was looked for, and is looked for again, should it come yet.
         raise ColdKeyError(
@@ -243,23 +247,25 @@ class KeyKeeper:
             key_id=key_id.hex(),
         )
 
-    def _look_for(self, key_id: bytes) -> KeyCache:
-        asked = monotonic()
-        # A failure stands for all who look, but a keystore at hand is tried again at once.
-        cache = self._refresh_once(recent=self.is_remote)
-        if cache.keyset.get(key_id) is None and self._read_at < asked:
-            cache = self._refresh_once()  # That was a reading begun before; the key may be new.
+    def _look_for(self, key_id: bytes, asked: float) -> KeyCache:
+        if self._read_at < asked:
+            # A failure stands for all who look, but a keystore at hand is tried again at once.
+            self._refresh_once(recent=self.is_remote)
+        if self.cache.keyset.get(key_id) is None and self._read_at < asked:
+            self._refresh_once()  # That was a reading begun before; the key may be new.
+        cache = self.cache
         if cache.keyset.get(key_id) is None:
             if len(self._missed) >= MAX_MISSES:
                 self._missed.clear()
             now = monotonic()
             self._missed[key_id] = now
-            self._looks_until = max(self._looks_until, now) + MISS_SECONDS
+            # Many that looked together count as no more than a whole burst.
+            most = now + (BURST + 1) * MISS_SECONDS
+            self._looks_until = min(max(self._looks_until, now) + MISS_SECONDS, most)
         return cache
 
-    def _may_look(self, key_id: bytes) -> bool:
+    def _may_look(self, key_id: bytes, now: float) -> bool:
         """Whether to look for a key id now: one at a time, and few that are not found."""
-        now = monotonic()
         if now - self._missed.get(key_id, float("-inf")) < MISS_SECONDS:
             return False
         return self._looks_until - now < BURST * MISS_SECONDS or MISS_SECONDS == 0

@@ -13,7 +13,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 
-from .errors import KeystoreError, OptionError
+from .errors import KeystoreConflictError, KeystoreError, OptionError
 from .keys import MAX_INDEX_KEYS, KeyKind, KeyRecord, Keyset, KeyState
 
 ROTATE_EVERY = timedelta(days=90)
@@ -97,8 +97,21 @@ def checked_period(period: timedelta | None) -> timedelta | None:
 
 
 def period_of(record: KeyRecord) -> timedelta | None:
-    """Return how long a data key was meant to be the primary; None for without end."""
-    return None if record.due is None else record.due - record.created
+    """
+    Return how long a data key was meant to be the primary; None for without end.
+
+    90 days where its times were changed by hand, so that no successor is due when it is made.
+    """
+    if record.due is None:
+        return None
+    period = record.due - record.created
+    return period if SHORTEST_PERIOD <= period <= LONGEST_PERIOD else ROTATE_EVERY
+
+
+def bridge_beside(keyset: Keyset, index_key_id: bytes | None) -> bytes | None:
+    """Return the index key that a new data key is to name besides its own, or None."""
+    others = (each for each in keyset.index_key_ids if each != index_key_id and keyset.uses(each))
+    return next(others, None)
 
 
 # -- what may be done
@@ -154,6 +167,22 @@ def check_one_index_key(keyset: Keyset) -> None:
         f"the data keys that name index key {in_use[0].key_id.hex()} first",
         key_id=in_use[0].key_id.hex(),
     )
+
+
+def check_can_announce(keyset: Keyset) -> None:
+    """
+    Refuse to announce an index key that could not be the next one.
+
+    Raises:
+        KeystoreError: two index keys are in use.
+        KeystoreConflictError: one is announced already.
+    """
+    check_one_index_key(keyset)
+    if keyset.announced is not None:
+        raise KeystoreConflictError(
+            f"key {keyset.name!r} has an announced index key already; rotate(index=True) uses it",
+            key_id=keyset.announced.key_id.hex(),
+        )
 
 
 def _check_not_primary(keyset: Keyset, record: KeyRecord) -> None:

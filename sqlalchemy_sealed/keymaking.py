@@ -38,12 +38,8 @@ def new_data_key(  # noqa: PLR0913, PLR0917 - the parts of a record
         index_key_id: the index key that values under it are indexed under.
         bridge_key_id: the one that unique columns are indexed under besides.
     """
-    return replace(
-        _wrapped(provider, random_key(), name, KeyKind.DATA, generation, created),
-        index_key_id=index_key_id,
-        bridge_key_id=bridge_key_id,
-        due=None if period is None else created + period,
-    )
+    record = _wrapped(provider, random_key(), name, KeyKind.DATA, generation, created)
+    return _with_plan(record, period, index_key_id, bridge_key_id)
 
 
 def own_data_key(
@@ -54,12 +50,19 @@ def own_data_key(
     record = _wrapped(
         provider, material, primary.name, KeyKind.DATA, primary.generation + 1, created
     )
-    return DataKey(material), replace(
-        record,
-        index_key_id=primary.index_key_id,
-        bridge_key_id=primary.bridge_key_id,
-        due=None if period is None else created + period,
-    )
+    record = _with_plan(record, period, primary.index_key_id, primary.bridge_key_id)
+    return DataKey(material), record
+
+
+def _with_plan(
+    record: KeyRecord,
+    period: timedelta | None,
+    index_key_id: bytes | None,
+    bridge_key_id: bytes | None,
+) -> KeyRecord:
+    """Return a data key that is due after a period, and names its index keys."""
+    due = None if period is None else record.created + period
+    return replace(record, index_key_id=index_key_id, bridge_key_id=bridge_key_id, due=due)
 
 
 def _wrapped(  # noqa: PLR0913, PLR0917 - the parts of a record

@@ -11,12 +11,15 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
+from .context import PART, is_part
 from .errors import ConfigurationError, KeystoreConflictError, KeystoreError
 from .keycache import unwrap
 from .keylife import (
     ROTATE_EVERY,
     Every,
     Period,
+    bridge_beside,
+    check_can_announce,
     check_can_destroy,
     check_can_disable,
     check_can_enable,
@@ -26,8 +29,8 @@ from .keylife import (
     period_of,
 )
 from .keymaking import new_data_key, new_index_key, own_data_key
-from .keys import DataKey, KeyKind, KeyRecord, Keyset, KeyState
-from .protocols import KEKProvider, Keystore
+from .keys import DataKey, KeyKind, KeyRecord, Keyset, KeyState, by_place
+from .protocols import KEKProvider, Keystore, load_all
 from .rewrapping import Progress, Rewrapped, rewrap_all
 from .scan import check_no_rows
 
@@ -69,8 +72,8 @@ class KeyManager:
             ConfigurationError: the name is empty, or the period is out of bounds.
             KeystoreConflictError: there are keys of this name already.
         """
-        if not name:
-            raise ConfigurationError("a key name must not be empty")
+        if not is_part(name):
+            raise ConfigurationError(f"a key name must be {PART}")
         now, period = moment(None), checked_period(rotate_every)
         index = new_index_key(self.provider, name, 1, now)
         data = new_data_key(self.provider, name, 1, now, period, index.key_id)
@@ -176,12 +179,7 @@ class KeyManager:
                 announced = self._next_index_key(keyset, now)
                 new = [announced]
             index_key_id = announced.key_id
-        others = [
-            key_id
-            for key_id in keyset.index_key_ids
-            if key_id != index_key_id and keyset.uses(key_id)
-        ]
-        bridge = others[0] if others else None
+        bridge = bridge_beside(keyset, index_key_id)
         successor = primary.generation + 1
         new.append(
             new_data_key(self.provider, keyset.name, successor, now, period, index_key_id, bridge)
@@ -232,12 +230,7 @@ class KeyManager:
             ProviderError: as `rotate`.
         """
         keyset = self.keyset(name)
-        check_one_index_key(keyset)
-        if keyset.announced is not None:
-            raise KeystoreConflictError(
-                f"key {name!r} has an announced index key already; rotate(index=True) uses it",
-                key_id=keyset.announced.key_id.hex(),
-            )
+        check_can_announce(keyset)
         self.check_provider(keyset)
         self.keystore.add(self._next_index_key(keyset, moment(None)))
         return self.keyset(name)
@@ -297,7 +290,8 @@ class KeyManager:
         Args:
             name: the key name.
             key_id: which key, 8 bytes.
-            databases: all databases that may have rows under this data key; see `scan`.
+            databases: connections to all databases that may have rows under this data key, in no
+                transaction; see `scan`.
             schemas: where to look in them; by default in all schemas.
             unscanned: destroy a data key without looking for rows.
 
@@ -305,14 +299,16 @@ class KeyManager:
             KeystoreError: no such key, it is the primary, which new values need, it is an index
                 key that data keys still name, or it is a data key and there are rows under it or
                 nobody has looked.
-            ConfigurationError: a database cannot be read as a whole.
+            ConfigurationError: a database cannot be read as a whole, or a connection is in a
+                transaction.
         """
         keyset, record = self._found(name, key_id)
         check_can_destroy(keyset, record)
-        if record.state is KeyState.DESTROYED:
-            return keyset
-        if record.kind is KeyKind.DATA and not unscanned:
+        is_there = record.state is not KeyState.DESTROYED
+        if is_there and record.kind is KeyKind.DATA and not unscanned:
             check_no_rows(key_id, databases, schemas)
+        # Done again where it is destroyed: a keystore that keeps older versions may not have got
+        # to the end of them.
         self.keystore.update(record, record.destroyed())
         return self.keyset(name)
 
@@ -337,8 +333,10 @@ class KeyManager:
 
     def records(self, names: Iterable[str] | None = None) -> list[KeyRecord]:
         """Return the records of key names, by default of all that there are."""
-        chosen = self.keystore.names() if names is None else dict.fromkeys(names)
-        return [record for name in chosen for record in self.keyset(name).records]
+        found: list[KeyRecord] = []
+        for name, records in load_all(self.keystore, names).items():
+            found += sorted(records, key=by_place) or Keyset(name, records).records
+        return found
 
     def _found(self, name: str, key_id: bytes) -> tuple[Keyset, KeyRecord]:
         keyset = self.keyset(name)

@@ -14,7 +14,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
-from operator import eq
+from functools import lru_cache
+from operator import attrgetter, eq
 from typing import Any, NoReturn
 
 from .aead import KEY_SIZE, Xaes, derive
@@ -53,8 +54,14 @@ _PACKED_BINDING = pack((_BINDING,))
 _PACKED_KINDS = {kind: pack((kind.value,)) for kind in KeyKind}
 
 
-def _hex(key_id: bytes) -> bytes:
-    return pack((key_id.hex(),))
+by_place = attrgetter("kind", "generation")
+"""The order in which records of one key name stand."""
+_packed_name = lru_cache(1024)(lambda name: pack((name,)))
+
+
+def _packed_id(key_id: bytes) -> bytes:
+    text = key_id.hex().encode("ascii")
+    return len(text).to_bytes(2, "big") + text
 
 
 def key_id_of(material: bytes) -> bytes:
@@ -98,7 +105,8 @@ class KeyRecord:
     @property
     def binding(self) -> bytes:
         """The bytes a wrapped key is bound to: its key name, kind and id."""
-        return _PACKED_BINDING + pack((self.name,)) + _PACKED_KINDS[self.kind] + _hex(self.key_id)
+        name, kind = _packed_name(self.name), _PACKED_KINDS[self.kind]
+        return _PACKED_BINDING + name + kind + _packed_id(self.key_id)
 
     @property
     def index_pair(self) -> tuple[bytes | None, bytes | None]:
@@ -175,7 +183,7 @@ class Keyset:
 
     def __init__(self, name: str, records: Iterable[KeyRecord]) -> None:
         self.name = name
-        self.records = tuple(sorted(records, key=lambda r: (r.kind, r.generation)))
+        self.records = tuple(sorted(records, key=by_place))
         data = [record for record in self.records if record.kind is KeyKind.DATA]
         if not data:
             raise KeystoreError(

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from urllib.parse import parse_qs
+from urllib.parse import parse_qsl
 
 from .errors import ConfigurationError, MissingExtraError
 from .keystores.file import FileKeystore
@@ -147,8 +147,9 @@ def _pkcs11(rest: str) -> KEKProvider:
     from .providers.pkcs11 import Pkcs11
 
     library, _, query = rest.partition("?")
-    given = {name: values[-1] for name, values in parse_qs(query).items()}
-    if not library or set(given) != {"token", "key"}:
+    pairs = parse_qsl(query, keep_blank_values=True)
+    given = dict(pairs)
+    if not library or sorted(name for name, _ in pairs) != ["key", "token"]:
         raise ConfigurationError(
             "the KEK provider is given as pkcs11:<library>?token=<label>&key=<label>"
         )

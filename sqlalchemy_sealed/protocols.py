@@ -49,6 +49,7 @@ class Keystore(Protocol):
     A keystore may have more, and need not:
 
     * `remote`, which is True where a call may take long, such as one over the network;
+    * `load_many(names)`, a `load` of many key names in one reading; see `load_all`;
     * `update_many(pairs)`, an `update` of many records in one write a key name; see `update_all`.
     """
 
@@ -78,6 +79,27 @@ class Keystore(Protocol):
             KeystoreConflictError: the stored record is not *old* any more.
         """
         ...
+
+
+def load_all(
+    keystore: Keystore, names: Iterable[str] | None = None
+) -> dict[str, tuple[KeyRecord, ...]]:
+    """
+    Return all records of key names, by default of all that there are, by key name.
+
+    In one reading where the keystore has the method `load_many`, which returns just that. Other
+    keystores get one `load` after the other.
+
+    Args:
+        keystore: any keystore.
+        names: key names; those without records are empty, as for `Keystore.load`.
+    """
+    wanted = keystore.names() if names is None else tuple(dict.fromkeys(names))
+    load_many = getattr(keystore, "load_many", None)
+    if load_many is None:
+        return {name: keystore.load(name) for name in wanted}
+    loaded: dict[str, tuple[KeyRecord, ...]] = load_many(wanted)
+    return loaded
 
 
 def update_all(keystore: Keystore, pairs: Iterable[tuple[KeyRecord, KeyRecord]]) -> None:

@@ -8,9 +8,9 @@ next run goes on with what is left, since a key that is wrapped as it should be 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from time import monotonic
-from typing import Any
 
 from .errors import (
     KeystoreConflictError,
@@ -22,11 +22,11 @@ from .errors import (
     ProviderUnavailableError,
 )
 from .keys import KeyRecord
-from .protocols import KEKProvider, Keystore, update_all
+from .protocols import KEKProvider, Keystore, load_all, update_all
 
-BATCH = 1000
-"""How many rewrapped keys wait to be written, at most."""
-BATCH_SECONDS = 5.0
+BATCH = 5000
+"""How many rewrapped keys wait to be written, at most: some keystores write all keys each time."""
+BATCH_SECONDS = 2.0
 """How long they wait, at most, while further ones come."""
 _ATTEMPTS = 5
 """How often a batch is written anew because others changed the same keys."""
@@ -38,6 +38,10 @@ _MAYBE_OF_THE_PROVIDER = (ProviderDeniedError, ProviderKeyMissingError)
 Progress = Callable[[int, int], None]
 """Called with how many keys are done, and how many there are."""
 Pair = tuple[KeyRecord, KeyRecord]
+Rewrapping = tuple[KeyRecord, str]
+"""A record, and the new wrapped form of its key."""
+_Outcome = tuple[int, int, list[KeyRecord]]
+"""Of a batch: how many keys it had, how many were written, and those that came back useless."""
 RewrapMany = Callable[[Iterable[tuple[str, bytes]]], Iterator[str]]
 
 
@@ -70,12 +74,11 @@ class Rewrapped:
 
 def outdated(records: Iterable[KeyRecord], provider: KEKProvider, version: str) -> list[KeyRecord]:
     """Return the records that are not wrapped under a version of the KEK, as far as it tells."""
+    wrapped = [record for record in records if record.wrapped]
     is_current: Callable[[str, str], bool] | None = getattr(provider, "is_current", None)
-    return [
-        record
-        for record in records
-        if record.wrapped and not (is_current and is_current(record.wrapped, version))
-    ]
+    if is_current is None:
+        return wrapped
+    return [record for record in wrapped if not is_current(record.wrapped, version)]
 
 
 def rewrap_all(
@@ -100,43 +103,35 @@ def rewrap_all(
     records = [record for record in records if record.wrapped]
     version = provider.version()
     old = outdated(records, provider, version)
-    writing = _Writing(keystore, len(records) - len(old), len(records), progress)
-    failed: list[FailedKey] = []
-    try:
-        for each in _rewrapped(old, provider):
-            if isinstance(each, FailedKey):
-                failed.append(each)
-                writing.skip()
-            else:
-                writing.put(each)
-    finally:
-        writing.flush()
-    return Rewrapped(version, writing.written, len(records) - len(old), tuple(failed))
+    current = len(records) - len(old)
+    with _Writing(keystore, current, len(records), progress) as writing:
+        _ask(provider, old, writing)
+    return Rewrapped(version, writing.written, current, tuple(writing.failed))
 
 
 # -- asking the provider
 
 
-def _rewrapped(records: list[KeyRecord], provider: KEKProvider) -> Iterator[Pair | FailedKey]:
-    """Yield each record with its rewrapped form, or why there is none."""
+def _ask(provider: KEKProvider, records: list[KeyRecord], writing: _Writing) -> None:
+    """Have each record written with its new wrapped key, or say why there is none."""
     rewrap_many = getattr(provider, "rewrap_many", None)
     ask = _one_by_one(provider) if rewrap_many is None else rewrap_many
     left, any_done = records, False
     while left:
-        answers = iter(ask((each.wrapped, each.binding) for each in left))
-        for done, record in enumerate(left):  # noqa: B007 - says where it stopped
-            try:
-                wrapped = _checked(next(answers, ""))
-            except ProviderError as error:
-                problem = error
-                break
-            any_done = True
-            yield record, record.with_wrapped(wrapped)
-        else:
+        answers = ask((each.wrapped, each.binding) for each in left)
+        done, problem = 0, _no_answer()
+        try:
+            for item in zip(left, answers, strict=False):
+                writing.put(item)
+                done += 1
+        except ProviderError as error:
+            problem = error
+        if done == len(left):
             return
+        any_done = any_done or done > 0
         if _stops(problem, any_done=any_done):
             raise problem
-        yield FailedKey(record.name, record.key_id, str(problem))
+        writing.fail(left[done], problem)
         left = left[done + 1 :]
 
 
@@ -147,11 +142,14 @@ def _one_by_one(provider: KEKProvider) -> RewrapMany:
     return rewrap_many
 
 
-def _checked(wrapped: Any) -> str:
-    """Return a wrapped key if it can be one: the old one is about to be replaced by it."""
-    if isinstance(wrapped, str) and wrapped.isascii() and wrapped.split(None, 1) == [wrapped]:
-        return wrapped
-    raise ProviderError("the KEK provider returned no wrapped key; the old one is kept")
+def _is_word(wrapped: object) -> bool:
+    """Whether this can be a wrapped key, which is ASCII without white space."""
+    return isinstance(wrapped, str) and wrapped.isascii() and wrapped.split(None, 1) == [wrapped]
+
+
+def _no_answer() -> ProviderError:
+    """Return the error for what can be no wrapped key: it would take the place of the old one."""
+    return ProviderError("the KEK provider returned no wrapped key; the old one is kept")
 
 
 def _stops(error: ProviderError, *, any_done: bool) -> bool:
@@ -164,41 +162,83 @@ def _stops(error: ProviderError, *, any_done: bool) -> bool:
 
 
 class _Writing:
-    """Writes rewrapped keys in batches, and says how far it is."""
+    """
+    Writes rewrapped keys in batches, and says how far it is.
+
+    A batch is written on a thread of its own while the next one comes in. At the end, and after a
+    failure of the provider, what waits is written; after one of the keystore, it is not.
+    """
 
     def __init__(
-        self, keystore: Keystore, done: int, total: int, progress: Progress | None
+        self, keystore: Keystore, current: int, total: int, progress: Progress | None
     ) -> None:
         self._keystore = keystore
-        self._waiting: list[Pair] = []
-        self._since = monotonic()
-        self._done = done
         self._total = total
         self._progress = progress
+        self._done = current
+        self._until = monotonic() + BATCH_SECONDS
+        self._waiting: list[Rewrapping] = []
+        self._thread = ThreadPoolExecutor(1, "sqlalchemy-sealed rewrap")
+        self._under_way: Future[_Outcome] | None = None
         self.written = 0
+        self.failed: list[FailedKey] = []
+
+    def __enter__(self) -> _Writing:
         self._tell()
+        return self
 
-    def put(self, pair: Pair) -> None:
-        self._waiting.append(pair)
-        if len(self._waiting) >= BATCH or monotonic() - self._since > BATCH_SECONDS:
-            self.flush()
+    def __exit__(self, *_: object) -> None:
+        with self._thread:
+            self._settle()
+            self._add(self._write(self._taken()))
 
-    def skip(self) -> None:
+    def put(self, item: Rewrapping) -> None:
+        self._waiting.append(item)
+        if len(self._waiting) >= BATCH or monotonic() > self._until:
+            self._settle()
+            self._under_way = self._thread.submit(self._write, self._taken())
+            self._until = monotonic() + BATCH_SECONDS
+
+    def fail(self, record: KeyRecord, problem: ProviderError) -> None:
+        self.failed.append(FailedKey(record.name, record.key_id, str(problem)))
         self._done += 1
 
-    def flush(self) -> None:
-        pairs, self._waiting = self._waiting, []
-        self.written += self._write(pairs)
-        self._done += len(pairs)
-        self._since = monotonic()
+    def _taken(self) -> list[Rewrapping]:
+        taken, self._waiting = self._waiting, []
+        return taken
+
+    def _settle(self) -> None:
+        """Wait for the batch that is being written, if there is one."""
+        future = self._under_way
+        if future is None:
+            return
+        wait([future])  # Here Ctrl-C may come: what waits is written all the same.
+        self._under_way = None
+        if future.exception() is not None:
+            self._waiting = []
+        self._add(future.result())
+
+    def _add(self, outcome: _Outcome) -> None:
+        count, written, useless = outcome
+        for record in useless:
+            self.fail(record, _no_answer())
+        self.written += written
+        self._done += count - len(useless)
         self._tell()
 
     def _tell(self) -> None:
         if self._progress is not None:
             self._progress(self._done, self._total)
 
-    def _write(self, pairs: list[Pair]) -> int:
-        """Write a batch; what others changed meanwhile is read again. Return how many it was."""
+    def _write(self, items: list[Rewrapping]) -> _Outcome:
+        """Write a batch; what others changed meanwhile is read again."""
+        pairs: list[Pair] = []
+        useless: list[KeyRecord] = []
+        for record, wrapped in items:
+            if _is_word(wrapped):
+                pairs.append((record, record.with_wrapped(wrapped)))
+            else:
+                useless.append(record)
         written = 0
         for attempt in range(_ATTEMPTS):
             try:
@@ -210,17 +250,15 @@ class _Writing:
                 if attempt == _ATTEMPTS - 1:
                     raise
             else:
-                return written + len(pairs)
+                written += len(pairs)
+                break
             written, pairs = self._read_again(pairs, written)
-        return written
+        return len(items), written, useless
 
     def _read_again(self, pairs: list[Pair], written: int) -> tuple[int, list[Pair]]:
         """Return how many are written, and those that are not, over the records of now."""
-        stored = {
-            record.key_id: record
-            for name in dict.fromkeys(old.name for old, _ in pairs)
-            for record in self._keystore.load(name)
-        }
+        loaded = load_all(self._keystore, (old.name for old, _ in pairs))
+        stored = {record.key_id: record for records in loaded.values() for record in records}
         left = []
         for old, new in pairs:
             record = stored.get(old.key_id)

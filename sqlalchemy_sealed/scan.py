@@ -11,7 +11,6 @@ names those columns.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -21,14 +20,11 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
-from sqlalchemy.dialects.postgresql import HSTORE
-from sqlalchemy.engine.reflection import Inspector, ObjectKind
-from sqlalchemy.exc import DBAPIError, SAWarning, SQLAlchemyError
-from sqlalchemy.sql.sqltypes import _Binary
-from sqlalchemy.types import TypeEngine
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from .envelope import KEY_ID_SIZE, MAGIC, to_text
 from .errors import ConfigurationError, KeystoreError
+from .scantables import DIALECTS, MYSQL, ScannedTable, scanned_tables
 
 T = TypeVar("T")
 
@@ -36,26 +32,22 @@ _NAMED = 20
 """How many columns an error names."""
 _COLUMNS = 100
 """How many columns one statement looks at; databases bound how much one may select."""
-_OF_THE_SYSTEM = frozenset({"information_schema", "mysql", "performance_schema", "sys"})
-_MYSQL = ("mysql", "mariadb")
-_NESTING = (sa.JSON, sa.ARRAY, HSTORE, sa.types.NullType)
-"""Types whose values may have texts or bytes inside; the last one stands for an unknown type."""
 
 
 @dataclass(frozen=True, slots=True)
 class FoundRows:
-    """Rows of one column that are under one data key."""
+    """
+    Rows of one column that are under one data key.
 
-    schema: str | None
-    table: str
-    column: str
+    Attributes:
+        where: `schema.table.column`, or without a schema that is the default one.
+        key_id: the data key, 8 bytes.
+        rows: how many; of a system-versioned table of MariaDB, with those of the past.
+    """
+
+    where: str
     key_id: bytes
     rows: int
-
-    @property
-    def where(self) -> str:
-        """`schema.table.column`, or without a schema that is the default one."""
-        return _name(self.schema, self.table, self.column)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +69,6 @@ class Scan:
     skipped: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Table:
-    schema: str | None
-    name: str
-    columns: tuple[tuple[str, TypeEngine[Any]], ...]
-
-
 def scan(
     connection: sa.Connection, key_ids: Iterable[bytes], schemas: Sequence[str] | None = None
 ) -> Scan:
@@ -98,13 +83,13 @@ def scan(
             schema is a database.
 
     Raises:
-        ConfigurationError: no such schema, a table that cannot be read, or another database. It
-            says nothing of the values.
+        ConfigurationError: no such schema, a table that cannot be read or may be hidden from
+            this login, no table at all, or another database. It says nothing of the values.
     """
     wanted = tuple(dict.fromkeys(key_ids))
     if any(len(key_id) != KEY_ID_SIZE for key_id in wanted):
         raise ConfigurationError(f"a key id has {KEY_ID_SIZE} bytes")
-    if connection.dialect.name not in ("postgresql", "sqlite", *_MYSQL):
+    if connection.dialect.name not in DIALECTS:
         raise ConfigurationError(
             f"a scan reads PostgreSQL, SQLite and MariaDB, not {connection.dialect.name}"
         )
@@ -112,14 +97,16 @@ def scan(
     skipped: list[str] = []
     tables = columns = 0
     with _seeing_all_rows(connection):
-        for table in _asked("database", lambda: list(_tables(connection, schemas))):
+        for table in _asked("database", lambda: list(scanned_tables(connection, schemas))):
             tables += 1
-            for name, type_ in table.columns:
-                if _may_nest(type_):
-                    skipped.append(f"{_name(table.schema, table.name, name)} ({_said(type_)})")
-            looked_at = _looked_at(connection, table)
-            columns += len({name for name, _ in looked_at})
-            found += _counted(connection, table, looked_at, wanted)
+            columns += len(dict(table.columns))
+            skipped += table.skipped
+            found += _counted(connection, table, wanted)
+    if not tables:
+        raise ConfigurationError(
+            "there is no table to look at; is this the right database, and the right login?",
+            where="database",
+        )
     return Scan(tuple(found), tables, columns, tuple(skipped))
 
 
@@ -131,14 +118,16 @@ def check_no_rows(
 
     Args:
         key_id: 8 bytes.
-        databases: all that may have such rows.
+        databases: all that may have such rows; connections that are in no transaction, and are in
+            none afterwards. Else rows that it has deleted could come back, and rows that came
+            since it began could be missed.
         schemas: as for `scan`.
 
     Raises:
         KeystoreError: there are such rows, or no database was given to look in.
-        ConfigurationError: as `scan`.
+        ConfigurationError: as `scan`; or a connection is in a transaction.
     """
-    scans = [scan(connection, [key_id], schemas) for connection in databases]
+    scans = [_scan_of_now(connection, key_id, schemas) for connection in databases]
     if not scans:
         raise KeystoreError(
             "rows may still be under this data key, and no database was given to look in; give "
@@ -153,6 +142,19 @@ def check_no_rows(
         )
 
 
+def _scan_of_now(connection: sa.Connection, key_id: bytes, schemas: Sequence[str] | None) -> Scan:
+    if connection.in_transaction():
+        raise ConfigurationError(
+            "this connection is in a transaction, which may be rolled back, and may not see what "
+            "others have committed since it began; end it first",
+            where="database",
+        )
+    try:
+        return scan(connection, [key_id], schemas)
+    finally:
+        connection.rollback()
+
+
 def said_rows(found: Sequence[FoundRows]) -> str:
     """Return where rows were found and how many, such as `patients.email 3, orders.note 1`."""
     said = [f"{rows.where} {rows.rows:,}" for rows in found[:_NAMED]]
@@ -160,106 +162,40 @@ def said_rows(found: Sequence[FoundRows]) -> str:
     return ", ".join(said) + (f" and {more} more columns" if more else "")
 
 
-# -- tables and columns
-
-
-def _tables(connection: sa.Connection, schemas: Sequence[str] | None) -> Iterator[_Table]:
-    inspector = sa.inspect(connection)
-    for schema in _schemas(inspector, schemas):
-        with warnings.catch_warnings():
-            # Of types that SQLAlchemy does not know. They are named in the result.
-            warnings.simplefilter("ignore", SAWarning)
-            described = inspector.get_multi_columns(schema=schema, kind=_KINDS)
-        default = inspector.default_schema_name
-        for (_, name), columns in described.items():
-            yield _Table(
-                None if schema == default else schema,
-                name,
-                tuple((column["name"], column["type"]) for column in columns),
-            )
-
-
-_KINDS = ObjectKind.TABLE | ObjectKind.MATERIALIZED_VIEW
-"""A materialised view is a copy, which may be older than its tables."""
-
-
-def _schemas(inspector: Inspector, wanted: Sequence[str] | None) -> list[str]:
-    there = [name for name in inspector.get_schema_names() if not _is_system(name)]
-    if wanted is None:
-        return there
-    for schema in wanted:
-        if schema not in there:
-            raise ConfigurationError(f"there is no schema {schema!r}", where="database")
-    return list(dict.fromkeys(wanted))
-
-
-def _is_system(schema: str) -> bool:
-    return schema in _OF_THE_SYSTEM or schema.startswith("pg_")
-
-
-def _looked_at(connection: sa.Connection, table: _Table) -> list[tuple[str, bool]]:
-    """Return the columns to look at, each with whether it holds bytes; on SQLite, twice."""
-    if connection.dialect.name == "sqlite":
-        return [(name, binary) for name, _ in table.columns for binary in (True, False)]
-    looked_at = []
-    for name, type_ in table.columns:
-        kind = _innermost(type_)
-        if isinstance(kind, _Binary):
-            looked_at.append((name, True))
-        elif isinstance(kind, sa.String) and not isinstance(kind, sa.Enum):
-            looked_at.append((name, False))
-    return looked_at
-
-
-def _innermost(type_: TypeEngine[Any]) -> TypeEngine[Any]:
-    """Return what a domain is made of."""
-    while (inner := getattr(type_, "data_type", None)) is not None:
-        type_ = inner
-    return type_
-
-
-def _may_nest(type_: TypeEngine[Any]) -> bool:
-    return isinstance(_innermost(type_), _NESTING)
-
-
-def _said(type_: TypeEngine[Any]) -> str:
-    return type(_innermost(type_)).__name__.upper().replace("NULLTYPE", "unknown type")
-
-
 # -- counting
 
 
 def _counted(
-    connection: sa.Connection,
-    table: _Table,
-    looked_at: list[tuple[str, bool]],
-    key_ids: tuple[bytes, ...],
+    connection: sa.Connection, table: ScannedTable, key_ids: tuple[bytes, ...]
 ) -> list[FoundRows]:
     """Return the columns of a table that have rows under a key."""
+    # With its schema, also where that is the default one: no temporary table is taken for it.
     selectable = sa.table(table.name, schema=table.schema)
     rows: dict[tuple[str, bytes], int] = {}
-    wanted = iter([(*each, key_id) for each in looked_at for key_id in key_ids])
+    wanted = iter([(*each, key_id) for each in table.columns for key_id in key_ids])
     while part := list(islice(wanted, _COLUMNS)):
         counts = [
             sa.func.count(sa.case((_is_under(connection, name, key_id, binary=binary), 1)))
             for name, binary, key_id in part
         ]
-        # Of a partitioned or inherited table, each part is looked at as the table that it is.
         statement = sa.select(*counts).select_from(selectable)
+        # Of a partitioned or inherited table, each part is looked at as the table that it is.
         statement = statement.with_hint(selectable, "ONLY", "postgresql")
-        place = _name(table.schema, table.name)
-        row = _asked(place, partial(_row, connection, statement))
+        if table.has_history:
+            statement = statement.with_hint(selectable, "FOR SYSTEM_TIME ALL")
+        row = _asked(table.place, partial(_row, connection, statement))
         for (name, _, key_id), count in zip(part, row, strict=True):
             rows[name, key_id] = rows.get((name, key_id), 0) + count
     return [
-        FoundRows(table.schema, table.name, name, key_id, count)
+        FoundRows(f"{table.place}.{name}", key_id, count)
         for (name, key_id), count in rows.items()
         if count
     ]
 
 
 def _row(connection: sa.Connection, statement: sa.Executable) -> sa.Row[Any]:
-    return connection.execute(statement).one()
+    # What the engine puts in the place of schemas is for the statements of the application.
+    return connection.execute(statement, execution_options={"schema_translate_map": None}).one()
 
 
 def _is_under(
@@ -289,7 +225,7 @@ def _exact(connection: sa.Connection, column: sa.ColumnElement[Any]) -> sa.Colum
     if connection.dialect.name == "postgresql":
         return sa.collate(sa.func.substr(sa.cast(column, sa.Text()), 1, 16), "C")
     start = sa.func.substr(column, 1, 16)
-    if connection.dialect.name in _MYSQL:
+    if connection.dialect.name in MYSQL:
         return sa.collate(sa.cast(start, mysql.CHAR(charset="utf8mb4")), "utf8mb4_bin")
     return start
 
@@ -325,7 +261,3 @@ def _asked(where: str, ask: Callable[[], T]) -> T:
         "permissions and at row-level security",
         where=where,
     )
-
-
-def _name(*parts: str | None) -> str:
-    return ".".join(part for part in parts if part is not None)

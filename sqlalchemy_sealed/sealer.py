@@ -20,7 +20,9 @@ import asyncio
 import os
 import threading
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
+from weakref import WeakSet
 
 from . import sealing as functions
 from .context import Context
@@ -46,6 +48,7 @@ class Sealer:
         self.name = name
         self.keeper: KeyKeeper | None = None
         self._lock = threading.RLock()
+        _alive.add(self)
 
     # -- keys
 
@@ -140,6 +143,28 @@ class Sealer:
         keeper.manager.rotate(keeper.name, index=index)
         return self.refresh()
 
+    def rotate_if_due(self, *, index: bool = False) -> Keyset | None:
+        """
+        Rotate if the primary is due, as `rotate`: once in 90 days unless a key says otherwise.
+
+        For a job that runs every day, say. Of many processes that do it at once, one rotates; the
+        others take up its new primary.
+
+        Args:
+            index: as in `rotate`.
+
+        Returns:
+            The new keyset; None if this process did not rotate.
+
+        Raises:
+            KeystoreError, ProviderError: as `KeyManager.rotate_if_due`.
+        """
+        keeper = self.kept()
+        rotated = keeper.manager.rotate_if_due(keeper.name, index=index)
+        if rotated is not None or self.keyset.is_due(datetime.now(UTC)):
+            self.refresh()
+        return rotated
+
     # -- values
 
     def seal(self, plaintext: bytes, context: Context | str, *, pad: int | None = None) -> bytes:
@@ -163,8 +188,8 @@ class Sealer:
 
         Raises:
             NotConfiguredError: the sealer has no keys.
-            NotAnEnvelopeError, UnknownKeyError, DestroyedKeyError, AuthenticationError: the
-                four ways in which a stored value cannot be opened.
+            NotAnEnvelopeError, UnknownKeyError, DestroyedKeyError, DisabledKeyError,
+            AuthenticationError: the five ways in which a stored value cannot be opened.
         """
         return self.opening(_context(context))(data)
 
@@ -243,13 +268,14 @@ class Sealer:
 
 
 _sealers: dict[str, Sealer] = {}
+_alive: WeakSet[Sealer] = WeakSet()
 
 
 def _after_fork() -> None:
     """Give a forked child locks of its own: a thread that held one is not there any more."""
     global _sealers_lock
     _sealers_lock = threading.Lock()
-    for sealer in _sealers.values():
+    for sealer in list(_alive):
         sealer._lock = threading.RLock()
         if sealer.keeper is not None:
             sealer.keeper.renew_locks()

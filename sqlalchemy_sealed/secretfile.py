@@ -16,10 +16,26 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from .errors import KeystoreError
+from .errors import KeystoreError, OptionError
 
 OWNER_ONLY = 0o600
 _UNFINISHED = ".tmp"
+
+
+def path_of(text: str | os.PathLike[str]) -> Path:
+    """
+    Return a path.
+
+    Raises:
+        OptionError: no file can have it, since it holds a NUL or is not Unicode.
+    """
+    path = Path(text)
+    try:
+        if b"\0" not in os.fsencode(path):
+            return path
+    except UnicodeEncodeError:
+        pass
+    raise OptionError("no file can have this path: it holds a NUL, or is not Unicode")
 
 
 def read(path: Path, what: str) -> bytes:
@@ -72,20 +88,44 @@ def create(path: Path, data: bytes, what: str) -> None:
 
 def replace(path: Path, data: bytes, what: str) -> None:
     """
-    Write or replace a secret file atomically.
+    Write or replace a secret file atomically. It keeps its owner, also where root writes it.
 
     Raises:
         KeystoreError: it cannot be written; the old content is still there.
     """
     problem: str
     try:
-        with _written_beside(path, data) as name:
+        with _written_beside(path, data, _owner(path)) as name:
             Path(name).replace(path)
         _sync_directory(path.parent)
         return
     except OSError as error:
         problem = f"the {what} cannot be written: {error.strerror}"
     raise KeystoreError(problem, where=str(path))
+
+
+def make_lock(lock: Path, path: Path) -> None:
+    """
+    Make the lock file of a secret file that belongs to another user, for that user.
+
+    Else root, who may change the keys of a service, would leave a lock that the service cannot
+    open. Where both belong to one user, whoever takes the lock makes it.
+
+    Raises:
+        OSError: it cannot be made, or not be given away.
+    """
+    owner = _owner(path)
+    if owner is None:
+        return
+    with suppress(FileExistsError):
+        handle = os.open(lock, os.O_CREAT | os.O_EXCL | os.O_WRONLY, OWNER_ONLY)
+        try:
+            os.fchown(handle, *owner)
+        except OSError:
+            lock.unlink(missing_ok=True)
+            raise
+        finally:
+            os.close(handle)
 
 
 def remove_unfinished(path: Path, lock: Path) -> None:
@@ -109,6 +149,17 @@ def remove_unfinished(path: Path, lock: Path) -> None:
             before = lock.stat()
             for each in left:
                 _remove_older(each, before)
+
+
+def _owner(path: Path) -> tuple[int, int] | None:
+    """Return user and group of a file that is there and belongs to another user than this one."""
+    if os.name != "posix":
+        return None
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return None if found.st_uid == os.geteuid() else (found.st_uid, found.st_gid)
 
 
 def _remove_older(path: Path, than: os.stat_result) -> None:
@@ -142,11 +193,13 @@ def _link(name: str, path: Path) -> None:
 
 
 @contextmanager
-def _written_beside(path: Path, data: bytes) -> Iterator[str]:
+def _written_beside(path: Path, data: bytes, owner: tuple[int, int] | None = None) -> Iterator[str]:
     """Write a file of mode 0600 beside *path*, yield its name, and remove what is left of it."""
     handle, name = tempfile.mkstemp(_UNFINISHED, f".{path.name}.", path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
+            if owner is not None:
+                os.fchown(file.fileno(), *owner)
             _write_through(file.fileno(), data)
         yield name
     finally:

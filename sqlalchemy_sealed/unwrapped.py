@@ -120,6 +120,18 @@ class Unwrapped:
             for _ in pool.map(one, records):
                 pass
 
+    def renew_index_keys(self, keyset: Keyset) -> None:
+        """Unwrap index keys that came into use, where there are some already."""
+        if not self._index:
+            return
+        for record in map(keyset.get, keyset.index_key_ids):
+            if record is None or record.state is not KeyState.ENABLED:
+                continue
+            try:
+                self.index_key(record, wait=True)
+            except ProviderError:
+                return  # It comes up again when the key is needed.
+
     def keep_only(self, keyset: Keyset) -> None:
         """Drop the keys that a keyset does not have, or not enabled."""
         _drop_unusable(self._data, keyset)
@@ -180,9 +192,8 @@ class Unwrapped:
                 key_id=key_id.hex(),
             )
         # An error that stands for all keys may have come up with another one.
-        raise type(problem)(
-            problem.problem, where=f"key {record.name!r}", key_id=key_id.hex()
-        ) from None
+        where = problem.where or f"key {record.name!r}"
+        raise type(problem)(problem.problem, where=where, key_id=key_id.hex())
 
 
 def _drop_unusable(store: dict[bytes, K], keyset: Keyset) -> None:
@@ -199,18 +210,17 @@ def unwrap(record: KeyRecord, provider: KEKProvider) -> bytes:
     Raises:
         ProviderError: the provider refuses, or what it returns is not the key of this record.
     """
-    where, key_id = f"key {record.name!r}", record.key_id.hex()
     try:
         material = provider.unwrap(record.wrapped, record.binding)
     except ProviderError as error:
-        problem = type(error)(error.problem, where=where, key_id=key_id)
+        problem = error
     else:
         if key_id_of(material) == record.key_id:
             return material
         problem = ProviderError(
             "the unwrapped key has another id than its record: the wrapped key was swapped or "
-            "damaged; restore the keystore from a backup",
-            where=where,
-            key_id=key_id,
+            "damaged; restore the keystore from a backup"
         )
-    raise problem
+    at = "" if problem.where is None else f" at {problem.where}"
+    where = f"key {record.name!r}{at}"
+    raise type(problem)(problem.problem, where=where, key_id=record.key_id.hex())

@@ -2,4 +2,4 @@
 
 from __future__ import annotations
 
-pytest_plugins = ["fix_keys", "fix_db", "fix_providers", "fix_vault"]
+pytest_plugins = ["fix_keys", "fix_db", "fix_providers", "fix_vault", "fix_runbook"]

@@ -9,19 +9,38 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from uuid import uuid4
 
+import pytest
+
 from sqlalchemy_sealed import (
     KeyLimits,
     KeyManager,
     LocalRootKey,
     MemoryKeystore,
     Sealer,
+    flights,
     get_sealer,
+    keycache,
+    keykeeper,
+    sealing,
 )
 from sqlalchemy_sealed.errors import KeystoreError, ProviderUnreachableError
 from sqlalchemy_sealed.keys import KeyRecord
 from sqlalchemy_sealed.keystores.book import RecordBook
 
 PAST = datetime(2020, 1, 1, tzinfo=UTC)
+
+
+class Clock:
+    """The monotonic clock that limits are measured with, which a test sets forward."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._now = keykeeper.monotonic
+        self.ahead = 0.0
+        for module in (keykeeper, sealing, keycache, flights):
+            monkeypatch.setattr(module, "monotonic", self)
+
+    def __call__(self) -> float:
+        return self._now() + self.ahead
 
 
 class CountedKeystore(MemoryKeystore):

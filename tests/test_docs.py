@@ -54,6 +54,7 @@ SERVICES = {
     "docs/howto/keystore-vault-kv.md": "fresh_bao",
     "docs/howto/vault.md": "fresh_bao",
     "docs/howto/vault-operations.md": "fresh_bao",
+    "docs/explanation/for-auditors.md": "fresh_bao",
 }
 
 

@@ -17,19 +17,19 @@ PACKAGES = ("sqlalchemy_sealed", "alembic_ext")
 # a place here. `.` stands for sqlalchemy_sealed.
 ROWS = """
 .errors .locks
-.envelope .context .masked .given
-.aead .padding .secretfile
+.envelope .context .masked .given .scangrants
+.aead .padding .secretfile .scantables
 .keys .scan
 .keylife
 .protocols .limits .flights .oaep
-.vault.address .vault.wire
+.vault.address .vault.wire .vault.batches
 .vault.auth .vault.failures
 .vault.client
 .vault.transit
 .vault.desired .vault.policies
 .vault
 .providers .keystores .keystores.book .keystores.fields .keystores.table .keystores.dberrors
-.keystores.document .keystores.kvsecrets
+.keystores.connecting .keystores.document .keystores.kvsecrets
 .providers.forms
 .providers.awserrors .providers.pkcs11errors
 .providers.local .providers.passphrase .providers.rsa .providers.awskms .providers.pkcs11
@@ -49,7 +49,7 @@ ROWS = """
 .index
 .guessing .widths .advice .counting .match
 .plan
-.leaks
+.leaks .algorithms .answers
 .types.binding .types.options .types.tracked .types.literals .types.loose .types.ours
 .types.parameters .types.token_sql .types.changed
 .types.terms .types.processors
@@ -67,14 +67,15 @@ ROWS = """
 .guard.expressions .guard.parameters
 .guard.selects .guard.assignments
 .guard .exact
-.ranking
+.ranking .fips
 sqlalchemy_sealed
 .testing.inputs .testing.processes
 .testing.keystore_suite .testing.provider_suite
 .testing
 .cli.output .cli.database .cli.column .cli.vaultoptions .cli.demo .cli.demo.model .cli.demo.records
-.cli.demo.registry .cli.index .cli.vault .cli.keyoptions .cli.keyviews
-.cli.keystates .cli.rewrap
+ .cli.demo.registry .cli.fips .cli.index .cli.vault .cli.keyoptions .cli.keyviews
+
+.cli.keystates .cli.rewrap .cli.rotate
 .cli.keys
 .cli.demo.command
 .cli.app

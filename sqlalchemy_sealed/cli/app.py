@@ -6,6 +6,7 @@ import click
 
 from .. import __version__
 from .demo.command import demo
+from .fips import fips
 from .index import index
 from .keys import init, keys
 from .vault import vault
@@ -37,3 +38,4 @@ app.add_command(init)
 app.add_command(keys)
 app.add_command(index)
 app.add_command(vault)
+app.add_command(fips)

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sqlalchemy import URL, Connection, create_engine, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy import URL, Connection, Engine, create_engine, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 
 from ..errors import ConfigurationError, MissingExtraError
+from ..keystores.connecting import shown
 from ..locators import EXTRAS, OURS
 
 
@@ -33,6 +34,33 @@ def connected(url: str) -> Iterator[Connection]:
         connection.engine.dispose()
 
 
+@contextmanager
+def reached(url: str) -> Iterator[Engine]:
+    """
+    Yield an engine of a database that is there, and close its connections.
+
+    Raises:
+        MissingExtraError, ConfigurationError: as `connected`.
+    """
+    engine = engine_of(url)
+    try:
+        yield engine
+    finally:
+        engine.dispose()
+
+
+def engine_of(url: str) -> Engine:
+    """
+    Return an engine of a database that is there.
+
+    Raises:
+        MissingExtraError, ConfigurationError: as `connected`.
+    """
+    connection = _connection(_parsed(url))
+    connection.close()
+    return connection.engine
+
+
 def _parsed(url: str) -> URL:
     try:
         parsed = make_url(url)
@@ -44,7 +72,7 @@ def _parsed(url: str) -> URL:
 
 
 def _connection(url: URL) -> Connection:
-    place = url.render_as_string()  # With *** in place of a password.
+    place = shown(url)
     try:
         if url.get_dialect().is_async:
             raise ConfigurationError("this driver is async; give a URL without it", where=place)
@@ -59,8 +87,14 @@ def _connection(url: URL) -> Connection:
             problem = ConfigurationError(f"the database driver {error.name!r} is not installed")
     except ArgumentError:
         problem = _not_a_url()
+    except (TypeError, ValueError) as error:  # Of a driver; it may quote what it was given.
+        kind = type(error).__name__
+        problem = ConfigurationError(f"the driver does not take this URL ({kind})", where=place)
     except DBAPIError as error:
-        problem = ConfigurationError(f"no connection: {str(error.orig).strip()}", where=place)
+        # That the URL is wrong is no operational error, and quotes it.
+        is_told = isinstance(error, OperationalError)
+        reason = str(error.orig).strip() if is_told else type(error.orig).__name__
+        problem = ConfigurationError(f"no connection: {reason}", where=place)
     raise problem
 
 

@@ -13,7 +13,7 @@ from ..keylife import LONGEST_PERIOD, SHORTEST_PERIOD, Every
 from ..keymanager import KeyManager
 from ..keys import KeyRecord, Keyset
 from ..locators import keystore_at, provider_at
-from ..protocols import KEKProvider, Keystore
+from ..protocols import KEKProvider, Keystore, load_all
 from ..providers.moved import Moved
 from .vaultoptions import Period
 
@@ -79,6 +79,13 @@ def kek_option(command: F) -> F:
     )(command)
 
 
+def create_table_option(command: F) -> F:
+    """Add `--create-table` to a command."""
+    return click.option(
+        "--create-table", is_flag=True, help="Create the table of a database keystore, if missing."
+    )(command)
+
+
 def dry_run_option(command: F) -> F:
     """Add `--dry-run` to a command."""
     return click.option("--dry-run", is_flag=True, help="Change nothing; say what would be done.")(
@@ -115,10 +122,11 @@ def found(keystore: Keystore, key_id: bytes, name: str | None) -> tuple[Keyset, 
     Raises:
         KeystoreError: there is none.
     """
-    for each in [name] if name else keystore.names():
-        keyset = Keyset(each, keystore.load(each))
-        record = keyset.get(key_id)
-        if record is not None:
+    for each, records in load_all(keystore, [name] if name else None).items():
+        if any(record.key_id == key_id for record in records):
+            keyset = Keyset(each, records)
+            record = keyset.get(key_id)
+            assert record is not None  # noqa: S101 - it is one of them
             return keyset, record
     whose = f"key {name!r}" if name else "the keystore"
     raise KeystoreError(f"{whose} has no key of this id", where=key_id.hex(), key_id=key_id.hex())

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import os
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import click
 from rich.markup import escape
 
 from .. import environment, secretfile
-from ..errors import ConfigurationError, KeystoreError
-from ..keylife import ROTATE_EVERY, Every, check_one_index_key
+from ..errors import ConfigurationError, KeystoreConflictError, KeystoreError
+from ..keylife import ROTATE_EVERY
 from ..keymanager import KeyManager
 from ..keys import Keyset
 from ..keystores.database import DatabaseKeystore
 from ..keystores.file import FileKeystore
-from ..protocols import Keystore
+from ..protocols import Keystore, load_all
 from ..providers.local import ROOT_KEY_VARIABLE, LocalRootKey
 from ..sealer import DEFAULT
 from .keyoptions import (
     RotateEvery,
+    create_table_option,
     dry_run_option,
     kek_option,
     keystore_of,
@@ -32,6 +32,7 @@ from .keystates import destroy, disable, enable
 from .keyviews import fields_of, table_of
 from .output import Command, console, json_option, print_json, say
 from .rewrap import rewrap
+from .rotate import announce_index, rotate
 
 
 @click.command(cls=Command)
@@ -44,8 +45,11 @@ from .rewrap import rewrap
     help="The root key file. Not used when SEALED_ROOT_KEY is set.",
 )
 @click.option("--name", default=DEFAULT, show_default=True, help="The name of the first key.")
+@create_table_option
 @json_option
-def init(keystore_line: str, root_key_file: Path, name: str, *, as_json: bool) -> None:
+def init(
+    keystore_line: str, root_key_file: Path, name: str, *, create_table: bool, as_json: bool
+) -> None:
     """
     Make a root key and a keystore with a first data key.
 
@@ -58,29 +62,19 @@ def init(keystore_line: str, root_key_file: Path, name: str, *, as_json: bool) -
             "another KEK than the root key is set; 'sealed keys create' makes keys under it",
             where=environment.KEK_VARIABLE,
         )
-    keystore, made_root_key = keystore_of(keystore_line), False
-    if os.environ.get(ROOT_KEY_VARIABLE):
-        provider, place = LocalRootKey.from_env(), f"${ROOT_KEY_VARIABLE}"
-    else:
-        if not root_key_file.exists():
-            if _has_keys(keystore):
-                raise KeystoreError(
-                    "there is a keystore here, but not its root key; give the root key it was "
-                    f"made with, by {ROOT_KEY_VARIABLE} or --root-key-file",
-                    where=_place(keystore),
-                )
-            secretfile.create(root_key_file, LocalRootKey.generate().encode() + b"\n", "root key")
-            made_root_key = True
-        provider, place = LocalRootKey.from_file(root_key_file), str(root_key_file)
+    keystore = keystore_of(keystore_line)
+    if create_table:
+        _database(keystore).create()
+    provider, place, made = _root_key(root_key_file, keystore)
     keyset = KeyManager(keystore, provider).create(name)
     if as_json:
         print_json(
-            {"root_key": place, "made_root_key": made_root_key, "keystore": _place(keystore)}
+            {"root_key": place, "made_root_key": made, "keystore": _place(keystore)}
             | {"keys": [fields_of(record, keyset) for record in keyset.records]}
         )
         return
     out = console()
-    say(out, f"[green]✓[/] root key   {'made' if made_root_key else 'used'}: {escape(place)}")
+    say(out, f"[green]✓[/] root key   {'made' if made else 'used'}: {escape(place)}")
     say(out, f"[green]✓[/] keystore   {escape(_place(keystore))}")
     say(out, f"[green]✓[/] data key   {escape(repr(name))}, id {keyset.primary.key_id.hex()}")
     say(
@@ -93,9 +87,37 @@ def init(keystore_line: str, root_key_file: Path, name: str, *, as_json: bool) -
     )
 
 
+def _root_key(path: Path, keystore: Keystore) -> tuple[LocalRootKey, str, bool]:
+    """Return the root key, its place, and whether it was made now."""
+    if os.environ.get(ROOT_KEY_VARIABLE):
+        return LocalRootKey.from_env(), f"${ROOT_KEY_VARIABLE}", False
+    made = not _is_there(path)
+    if made:
+        if _has_keys(keystore):
+            raise KeystoreError(
+                "there is a keystore here, but not its root key; give the root key it was "
+                f"made with, by {ROOT_KEY_VARIABLE} or --root-key-file",
+                where=_place(keystore),
+            )
+        secretfile.create(path, LocalRootKey.generate().encode() + b"\n", "root key")
+    return LocalRootKey.from_file(path), str(path), made
+
+
+def _is_there(path: Path) -> bool:
+    # Unlike `Path.exists`, it is no error where a folder above may not be searched.
+    return os.path.lexists(path)
+
+
+def _database(keystore: Keystore) -> DatabaseKeystore:
+    """Return a keystore that has a table to be created."""
+    if isinstance(keystore, DatabaseKeystore):
+        return keystore
+    raise click.UsageError("--create-table is for a keystore in a database")
+
+
 def _has_keys(keystore: Keystore) -> bool:
     if isinstance(keystore, FileKeystore):
-        return keystore.path.exists()
+        return _is_there(keystore.path)
     return bool(keystore.names())
 
 
@@ -108,7 +130,7 @@ def keys() -> None:
     """Make, rotate, rewrap and end the keys of a keystore. Rows are not touched."""
 
 
-for _command in (rewrap, disable, enable, destroy):
+for _command in (rotate, announce_index, rewrap, disable, enable, destroy):
     keys.add_command(_command)
 
 
@@ -119,7 +141,8 @@ for _command in (rewrap, disable, enable, destroy):
 def list_keys(keystore_line: str, name: str | None, *, as_json: bool) -> None:
     """Show the keys. Needs the keystore only, not the KEK."""
     store = keystore_of(keystore_line)
-    keysets = [Keyset(n, store.load(n)) for n in ([name] if name else store.names())]
+    loaded = load_all(store, [name] if name else None)
+    keysets = [Keyset(each, records) for each, records in loaded.items()]
     if as_json:
         print_json([fields_of(record, keyset) for keyset in keysets for record in keyset.records])
     else:
@@ -137,7 +160,7 @@ def list_keys(keystore_line: str, name: str | None, *, as_json: bool) -> None:
     show_default="90d",
     help="When a new primary is due: 30d, 36h, or never.",
 )
-@click.option("--create-table", is_flag=True, help="Create the table of a database keystore.")
+@create_table_option
 @dry_run_option
 @json_option
 def create(  # noqa: PLR0913 - the options
@@ -157,148 +180,37 @@ def create(  # noqa: PLR0913 - the options
     all of it.
     """
     manager = manager_of(keystore_line, kek_line)
-    is_table = isinstance(manager.keystore, DatabaseKeystore)
-    if create_table and not is_table:
-        raise click.UsageError("--create-table is for a keystore in a database")
+    database = _database(manager.keystore) if create_table else None
+    keyset = None
     if dry_run:
         _check_free(manager, name, is_table=create_table)
-        version = manager.provider.version()
-        if as_json:
-            print_json({"name": name, "version": version, "created": False})
-        else:
-            say(console(), f"{escape(repr(name))} would be made, wrapped by {escape(version)}")
-        return
-    if create_table and isinstance(manager.keystore, DatabaseKeystore):
-        manager.keystore.create()
-    keyset = manager.create(name, rotate_every=rotate_every)
+    else:
+        if database is not None:
+            database.create()
+        keyset = manager.create(name, rotate_every=rotate_every)
+    _tell_created(name, keyset, manager.provider.version(), as_json=as_json)
+
+
+def _tell_created(name: str, keyset: Keyset | None, version: str, *, as_json: bool) -> None:
+    """Say which keys were made; without a keyset, what would be done."""
     if as_json:
-        print_json([fields_of(record, keyset) for record in keyset.records])
-        return
-    say(
-        console(),
-        f"[green]✓[/] {escape(repr(name))}: data key {keyset.primary.key_id.hex()}, wrapped by "
-        f"{escape(manager.provider.version())}",
-    )
+        made = [] if keyset is None else [fields_of(record, keyset) for record in keyset.records]
+        document = {"name": name, "version": version, "created": keyset is not None}
+        print_json(document | {"dry_run": keyset is None, "keys": made})
+    elif keyset is None:
+        say(console(), f"{escape(repr(name))} would be made, wrapped by {escape(version)}")
+    else:
+        say(
+            console(),
+            f"[green]✓[/] {escape(repr(name))}: data key {keyset.primary.key_id.hex()}, wrapped "
+            f"by {escape(version)}",
+        )
 
 
 def _check_free(manager: KeyManager, name: str, *, is_table: bool) -> None:
     """Refuse a key name that is taken, as far as there is a keystore already."""
     store = manager.keystore
-    if is_table or (isinstance(store, FileKeystore) and not store.path.exists()):
+    if is_table or (isinstance(store, FileKeystore) and not _is_there(store.path)):
         return
     if store.load(name):
-        raise KeystoreError(f"there are keys named {name!r} already")
-
-
-@keys.command(cls=Command)
-@click.argument("name", default=DEFAULT)
-@keystore_option
-@kek_option
-@click.option(
-    "--index",
-    is_flag=True,
-    help="Use a new index key from this data key on: the announced one, or one made now.",
-)
-@click.option("--if-due", is_flag=True, help="Do nothing unless the primary is due.")
-@click.option(
-    "--rotate-every",
-    type=RotateEvery(),
-    default=Every.AS_BEFORE,
-    show_default="as before",
-    help="When the next one is due: 30d, 36h, or never.",
-)
-@dry_run_option
-@json_option
-def rotate(  # noqa: PLR0913 - the options
-    name: str,
-    keystore_line: str,
-    kek_line: str,
-    rotate_every: Any,
-    *,
-    index: bool,
-    if_due: bool,
-    dry_run: bool,
-    as_json: bool,
-) -> None:
-    """
-    Make a new primary data key under NAME (by default "default").
-
-    New values are sealed under it; older values keep their key and stay readable. Running
-    applications take it up when they next read the keystore: at a start, at Sealer.refresh(),
-    or when they meet the first value sealed under it.
-    """
-    manager = manager_of(keystore_line, kek_line)
-    before = manager.keyset(name)
-    keyset: Keyset | None = before
-    if dry_run:
-        keyset = before if _would_rotate(manager, before, index=index, if_due=if_due) else None
-    elif if_due:
-        keyset = manager.rotate_if_due(name, index=index, rotate_every=rotate_every)
-    else:
-        keyset = manager.rotate(name, index=index, rotate_every=rotate_every)
-    if as_json:
-        shown = manager.keyset(name) if keyset is None else keyset
-        done = keyset is not None and not dry_run
-        print_json(fields_of(shown.primary, shown) | {"rotated": done})
-    elif keyset is None:
-        say(console(), f"{escape(repr(name))}: not due; nothing was done")
-    elif dry_run:
-        say(
-            console(),
-            f"{escape(repr(name))}: a new primary would take the place of "
-            f"{before.primary.key_id.hex()} (generation {before.primary.generation})",
-        )
-    else:
-        _say_rotated(name, before, keyset, index=index)
-
-
-def _would_rotate(manager: KeyManager, keyset: Keyset, *, index: bool, if_due: bool) -> bool:
-    """Whether a rotation would make a new primary. What would refuse it, refuses here."""
-    if if_due and not keyset.is_due(datetime.now(UTC)):
-        return False
-    manager.check_provider(keyset)
-    if index:
-        check_one_index_key(keyset)
-    return True
-
-
-def _say_rotated(name: str, before: Keyset, keyset: Keyset, *, index: bool) -> None:
-    made = keyset.primary
-    say(
-        console(),
-        f"[green]✓[/] {escape(repr(name))}: primary is now {made.key_id.hex()} (generation "
-        f"{made.generation}); {before.primary.key_id.hex()} stays and opens what it sealed",
-    )
-    if index and made.index_key_id is not None:
-        say(console(), f"  index key is now {made.index_key_id.hex()}")
-    if index and made.bridge_key_id is not None:
-        say(
-            console(),
-            f"  {made.bridge_key_id.hex()} is searched, too, until the rows are resealed and the "
-            "data keys that name it are destroyed",
-        )
-
-
-@keys.command("announce-index", cls=Command)
-@click.argument("name", default=DEFAULT)
-@keystore_option
-@kek_option
-@json_option
-def announce_index(name: str, keystore_line: str, kek_line: str, *, as_json: bool) -> None:
-    """
-    Make the index key that the next `rotate --index` of NAME will use.
-
-    Applications that read the keystore from now on search under it, too. Let all of them
-    refresh or restart before you rotate: then none of them misses a row.
-    """
-    keyset = manager_of(keystore_line, kek_line).announce_index(name)
-    record = keyset.announced
-    assert record is not None  # noqa: S101 - it was just made
-    if as_json:
-        print_json(fields_of(record, keyset))
-        return
-    say(
-        console(),
-        f"[green]✓[/] {escape(repr(name))}: index key {record.key_id.hex()} is announced; when "
-        f"all applications have read the keystore, run 'sealed keys rotate {escape(name)} --index'",
-    )
+        raise KeystoreConflictError(f"there are keys named {name!r} already")

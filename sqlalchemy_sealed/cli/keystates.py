@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 from ..keylife import check_can_destroy, check_can_disable, check_can_enable
 from ..keymanager import KeyManager
 from ..keys import KeyKind, KeyRecord, Keyset, KeyState
+from ..keystores.connecting import shown
 from ..protocols import Keystore
 from ..providers.local import LocalRootKey
 from ..scan import Scan, check_no_rows, said_rows, scan
@@ -155,10 +156,10 @@ def _scanned(
     try:
         seen = scan(connection, [key_id], schemas or None)
     finally:
-        connection.rollback()
+        connection.rollback()  # So that a second look sees what is there then.
     if as_json:
         return seen
-    place = connection.engine.url.render_as_string()
+    place = shown(connection.engine.url)
     result = said_rows(seen.found) if seen.found else "no row under this key"
     columns = f"{seen.columns} column{'s' if seen.columns != 1 else ''}"
     tables = f"{seen.tables} table{'s' if seen.tables != 1 else ''}"

@@ -59,7 +59,7 @@ def _row(record: KeyRecord, keyset: Keyset) -> list[str]:
         word = f"{word}, primary"
     style = _STYLES.get(where)
     return [
-        escape(record.name),
+        escape(record.name if record.name.isprintable() else repr(record.name)),
         str(record.kind),
         str(record.generation),
         record.key_id.hex(),

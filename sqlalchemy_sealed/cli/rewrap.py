@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import click
 from rich.console import Console
@@ -58,17 +59,7 @@ def rewrap(  # noqa: PLR0913 - the options
     with _bar() as tell:
         done = manager.rewrap(names or None, progress=tell)
     if as_json:
-        print_json(
-            {
-                "version": done.version,
-                "rewrapped": done.rewrapped,
-                "current": done.current,
-                "failed": [
-                    {"name": each.name, "id": each.key_id.hex(), "problem": each.problem}
-                    for each in done.failed
-                ],
-            }
-        )
+        print_json(_document(done, len(done.failed), dry_run=False))
     else:
         _say_done(done)
     if done.failed:
@@ -95,13 +86,28 @@ def _say_left(manager: KeyManager, names: tuple[str, ...] | None, *, as_json: bo
     records = [record for record in manager.records(names) if record.wrapped]
     left = len(outdated(records, manager.provider, version))
     if as_json:
-        print_json({"version": version, "left": left, "current": len(records) - left})
+        done = Rewrapped(version, 0, len(records) - left, ())
+        print_json(_document(done, left, dry_run=True))
     else:
         say(
             console(),
             f"{_keys(left)} would be rewrapped under {escape(version)}; "
             f"{len(records) - left:,} are current",
         )
+
+
+def _document(done: Rewrapped, left: int, *, dry_run: bool) -> dict[str, Any]:
+    return {
+        "version": done.version,
+        "rewrapped": done.rewrapped,
+        "current": done.current,
+        "left": left,
+        "failed": [
+            {"name": each.name, "id": each.key_id.hex(), "problem": each.problem}
+            for each in done.failed
+        ],
+        "dry_run": dry_run,
+    }
 
 
 def _say_done(done: Rewrapped) -> None:

@@ -10,7 +10,7 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from ..errors import OptionError
+from ..errors import OptionError, ProviderKeyMissingError
 from ..vault import desired
 from ..vault.client import Vault
 from ..vault.desired import DesiredKey, Difference
@@ -101,6 +101,7 @@ def apply(  # noqa: PLR0913 - the options
     help="Let the application write the keystore: it makes and rotates data keys by itself.",
 )
 @click.option("--write", metavar="NAME", help="Write it to Vault under this name.")
+@click.option("--yes", is_flag=True, help="Do not ask, also where another policy is replaced.")
 @server_options
 @json_option
 def policy(  # noqa: PLR0913 - the options
@@ -112,19 +113,26 @@ def policy(  # noqa: PLR0913 - the options
     kv: str | None,
     kv_writable: bool,
     write: str | None,
+    yes: bool,
     as_json: bool,
 ) -> None:
     """
     Print the policy that is the least ROLE needs.
 
     An application wraps and unwraps data keys. A rotator makes new versions of the key and
-    rewraps data keys, without seeing them. An administrator sets the key up.
+    rewraps data keys, without seeing them. An administrator sets the key up. With --write, it
+    asks before another policy of that name is replaced.
     """
     if kv_writable and kv is None:
         raise click.UsageError("--kv-writable needs --kv")
     text = policy_of(role, key=key, mount=mount, kv=_place(kv, writable=kv_writable))
     if write is not None:
-        connect().call(
+        server = connect()
+        if not yes and _policy_at(server, write) not in (None, text):
+            if as_json:
+                raise click.UsageError("another policy has this name; to replace it, give --yes")
+            click.confirm(f"There is another policy {write!r}. Replace it?", abort=True)
+        server.call(
             f"policy {write!r}", lambda client: client.sys.create_or_update_acl_policy(write, text)
         )
     if as_json:
@@ -133,6 +141,15 @@ def policy(  # noqa: PLR0913 - the options
         click.echo(text, nl=False)
     else:
         say(console(), f"[green]✓[/] policy {escape(repr(write))} is in Vault, for the {role}")
+
+
+def _policy_at(server: Vault, name: str) -> Any:
+    """Return the text of a policy, or None if there is none."""
+    try:
+        answer = server.call(f"policy {name!r}", lambda client: client.sys.read_acl_policy(name))
+    except ProviderKeyMissingError:
+        return None
+    return answer["data"]["policy"]
 
 
 @vault.command(cls=Command)

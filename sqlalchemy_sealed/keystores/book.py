@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import chain
+from operator import attrgetter
 
 from ..errors import KeystoreConflictError
 from ..keys import KeyKind, KeyRecord
 
 Place = tuple[KeyKind, int]
 """Kind and generation: what a key name has one record of."""
+_KEPT = attrgetter("name", "kind", "generation", "key_id")
 
 
 class RecordBook:
@@ -38,7 +41,7 @@ class RecordBook:
     @property
     def records(self) -> tuple[KeyRecord, ...]:
         """All records, those of one key name together."""
-        return tuple(record for places in self._names.values() for record in places.values())
+        return tuple(chain.from_iterable(places.values() for places in self._names.values()))
 
     def named(self, name: str) -> tuple[KeyRecord, ...]:
         """Return the records of one key name."""
@@ -60,10 +63,11 @@ class RecordBook:
         pairs = checked(pairs)
         book = self._copy({old.name for old, _ in pairs})
         for old, new in pairs:
-            place = place_of(old)
-            if book._names.get(old.name, {}).get(place) != old:
+            places, place = book._names.get(old.name, {}), place_of(old)
+            stored = places.get(place)
+            if stored is not old and stored != old:
                 raise changed(old)
-            book._names[old.name][place] = new
+            places[place] = new
         return book
 
     def _copy(self, names: Iterable[str]) -> RecordBook:
@@ -90,9 +94,8 @@ def checked(pairs: Iterable[tuple[KeyRecord, KeyRecord]]) -> list[tuple[KeyRecor
         ValueError: a *new* that would not stand in the place of its *old*.
     """
     found = list(pairs)
-    for old, new in found:
-        if (old.name, place_of(old), old.key_id) != (new.name, place_of(new), new.key_id):
-            raise ValueError("an update keeps name, kind, generation and key id")
+    if any(_KEPT(old) != _KEPT(new) for old, new in found):
+        raise ValueError("an update keeps name, kind, generation and key id")
     return found
 
 

@@ -8,13 +8,14 @@ uses already.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import Any, TypeVar
 
 from sqlalchemy import (
     Engine,
     MetaData,
+    Select,
     Update,
     bindparam,
     create_engine,
@@ -29,16 +30,16 @@ from sqlalchemy.pool import NullPool
 from ..errors import ConfigurationError, KeystoreConflictError, KeystoreError
 from ..keys import KeyRecord
 from .book import RecordBook, changed, checked, place_of, taken
+from .connecting import beside, connected, is_in_memory, shown
 from .dberrors import TakenError, problem_of
 from .fields import from_fields, to_fields
 from .table import NAME_SIZE, OPTIONAL, TABLE
 from .table import keys_table as keys_table
 
 T = TypeVar("T")
+V = TypeVar("V")
 
 _KEY = ("name", "kind", "generation", "id")
-_ISOLATION = {"sqlite": "SERIALIZABLE", "mysql": "REPEATABLE READ", "mariadb": "REPEATABLE READ"}
-"""What is atomic whatever the engine of the application is set to, such as AUTOCOMMIT."""
 _MANY = 500
 """How many values one query looks for."""
 
@@ -73,12 +74,12 @@ class DatabaseKeystore:
                 "DatabaseKeystore needs a synchronous engine or a URL; beside an AsyncEngine, give "
                 "it the URL with a synchronous driver, and call `await sealer.awarm()` at the start"
             )
-        if _is_in_memory(engine.url):
+        if is_in_memory(engine.url):
             raise ConfigurationError(
                 "a SQLite database in memory is seen by one connection only, and DatabaseKeystore "
                 "makes its own; use a file, or a MemoryKeystore"
             )
-        self._engine = _beside(engine)
+        self._engine = beside(engine)
         self.table = keys_table(MetaData(), table, schema)
 
     def create(self) -> None:
@@ -107,9 +108,24 @@ class DatabaseKeystore:
         Raises:
             KeystoreError: no such table, a damaged record, or the database cannot be reached.
         """
-        query = select(self.table).where(self.table.c.name == self._stored(name))
-        rows = enumerate(self._all(query), start=1)
-        return tuple(self._record(row._mapping, number) for number, row in rows)
+        return self.load_many([name])[name]
+
+    def load_many(self, names: Iterable[str]) -> dict[str, tuple[KeyRecord, ...]]:
+        """Return all records of some key names, over one connection; as `load`."""
+        found: dict[str, list[KeyRecord]] = {name: [] for name in names}
+        stored = [self._stored(name) for name in found]
+
+        def work(connection: Connection) -> list[Any]:
+            return [row for some in batched(stored) for row in connection.execute(self._of(some))]
+
+        for number, row in enumerate(self._run(work), start=1):
+            record = self._record(row._mapping, number)
+            if record.name in found:  # As it is, whatever the database compares by.
+                found[record.name].append(record)
+        return {name: tuple(records) for name, records in found.items()}
+
+    def _of(self, names: list[Any]) -> Select[Any]:
+        return select(self.table).where(self.table.c.name.in_(names))
 
     def names(self) -> tuple[str, ...]:
         """Return the key names that have records."""
@@ -179,8 +195,7 @@ class DatabaseKeystore:
     def _taken_of(self, records: tuple[KeyRecord, ...]) -> KeyRecord:
         """Return the record of those that cannot be added."""
         columns = self.table.c
-        for start in range(0, len(records), _MANY):
-            some = records[start : start + _MANY]
+        for some in batched(records):
             names = {self._stored(record.name) for record in some}
             ids = [record.key_id.hex() for record in some]
             query = select(columns.name, columns.kind, columns.generation, columns.id).where(
@@ -257,11 +272,8 @@ class DatabaseKeystore:
     def _run(self, work: Callable[[Connection], T]) -> T:
         """Do something in a transaction of its own, and translate what goes wrong."""
         try:
-            with self._engine.connect() as connection:
-                # So it is closed in the end, and not kept.
-                connection.detach()
-                with connection.begin():
-                    return work(connection)
+            with connected(self._engine, self._where) as connection, connection.begin():
+                return work(connection)
         except SQLAlchemyError as error:
             problem = problem_of(error, self._where)
         raise problem
@@ -272,31 +284,10 @@ class DatabaseKeystore:
 
     def __repr__(self) -> str:
         """Return table and database, without a login."""
-        url = self._engine.url
-        shown = URL.create(url.drivername, None, None, url.host, url.port, url.database)
-        return f"DatabaseKeystore({str(shown)!r}, table={self.table.fullname!r})"
+        return f"DatabaseKeystore({shown(self._engine.url)!r}, table={self.table.fullname!r})"
 
 
-def _beside(engine: Engine) -> Engine:
-    """Return an engine that makes connections as another one does, and shares none with it."""
-    dialect = engine.dialect
-    options = {
-        **engine.get_execution_options(),
-        "isolation_level": _ISOLATION.get(dialect.name, "READ COMMITTED"),
-    }
-    return Engine(
-        engine.pool.recreate(),
-        dialect,
-        engine.url,
-        execution_options=options,
-        hide_parameters=True,
-    )
-
-
-def _is_in_memory(url: URL) -> bool:
-    """Whether a database is SQLite's in memory, and not one that connections share by its name."""
-    if url.get_backend_name() != "sqlite":
-        return False
-    database = url.database or ":memory:"
-    in_memory = ":memory:" in database or url.query.get("mode") == "memory"
-    return in_memory and url.query.get("cache") != "shared"
+def batched(values: Sequence[V]) -> Iterator[list[V]]:
+    """Yield values in lists of those that one query looks for."""
+    for start in range(0, len(values), _MANY):
+        yield list(values[start : start + _MANY])

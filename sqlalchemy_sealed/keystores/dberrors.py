@@ -51,6 +51,7 @@ _MYSQL = {  # MariaDB: error codes
     1792: "read-only",
     1836: "read-only",
     1044: "login",
+    1046: "login",
     1045: "login",
     1049: "login",
     1698: "login",
@@ -76,8 +77,8 @@ _SQLITE_TEXTS = {  # SQLite has one code for these
 }
 _PROBLEMS = {
     "slow": "the database ended the statement because it took too long",
-    "missing": "the database has no such table; make it by DatabaseKeystore.create(), or by a "
-    "migration with op.create_sealed_keys_table()",
+    "missing": "the database has no such table; make it by DatabaseKeystore.create(), by 'sealed "
+    "keys create --create-table', or by a migration with op.create_sealed_keys_table()",
     "shape": "the table does not have the columns of this version; migrate it",
     "denied": "the database user may not do this: SELECT is needed to use keys, INSERT and "
     "UPDATE to change them, and USAGE of the schema",

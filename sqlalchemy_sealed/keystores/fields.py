@@ -22,8 +22,14 @@ def to_fields(record: KeyRecord) -> dict[str, Any]:
         ConfigurationError: a record that could not be read again, such as one whose name is not
             Unicode. It is not written.
     """
+    check(record)
+    return _fields(record)
+
+
+def check(record: KeyRecord) -> None:
+    """Raise ConfigurationError for a record that could not be read again."""
     if _is_plausible(record):
-        return _fields(record)
+        return
     raise ConfigurationError(
         "a key record that could not be read again is not written: its key name must be Unicode, "
         "its wrapped key ASCII, its ids 8 bytes, its times have a zone",
@@ -90,7 +96,7 @@ def _moment(text: str | None) -> datetime | None:
 
 
 def _is_plausible(record: KeyRecord) -> bool:
-    ids = (record.key_id, record.index_key_id, record.bridge_key_id)
+    index, bridge = record.index_key_id, record.bridge_key_id
     return (
         isinstance(record.name, str)
         and isinstance(record.wrapped, str)
@@ -98,7 +104,9 @@ def _is_plausible(record: KeyRecord) -> bool:
         and 1 <= record.generation <= MAX_GENERATION
         and record.wrapped.isascii()
         and _is_unicode(record.name)
-        and all(key_id is None or len(key_id) == KEY_ID_SIZE for key_id in ids)
+        and len(record.key_id) == KEY_ID_SIZE
+        and (index is None or len(index) == KEY_ID_SIZE)
+        and (bridge is None or len(bridge) == KEY_ID_SIZE)
         and record.created.utcoffset() is not None
         and (record.due is None or record.due.utcoffset() is not None)
         and (record.state is KeyState.DESTROYED) == (not record.wrapped)

@@ -19,7 +19,7 @@ from .. import secretfile
 from ..errors import KeystoreConflictError, KeystoreError
 from ..keys import KeyRecord
 from .book import RecordBook
-from .document import from_document, to_document
+from .document import Lines, from_document, to_document
 
 LOCK_SECONDS = 10.0
 """How long a change waits for another process's change before it gives up."""
@@ -32,11 +32,15 @@ class FileKeystore:
 
     Args:
         path: the file. `add` makes it if it is missing; its directory must exist.
+
+    Raises:
+        OptionError: no file can have this path.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
+        self.path = secretfile.path_of(path)
         self._known: tuple[bytes, RecordBook] = (b"", RecordBook())
+        self._lines = Lines()
 
     def load(self, name: str) -> tuple[KeyRecord, ...]:
         """
@@ -46,6 +50,11 @@ class FileKeystore:
             KeystoreError: missing, damaged, unreadable, or readable by others.
         """
         return self._read().named(name)
+
+    def load_many(self, names: Iterable[str]) -> dict[str, tuple[KeyRecord, ...]]:
+        """Return all records of some key names, from one reading of the file."""
+        book = self._read()
+        return {name: book.named(name) for name in names}
 
     def names(self) -> tuple[str, ...]:
         """Return the key names that have records."""
@@ -66,9 +75,9 @@ class FileKeystore:
 
     def _change(self, change: Callable[[RecordBook], RecordBook], *, may_create: bool) -> None:
         with self._locked():
-            missing = may_create and not self.path.exists()
+            missing = may_create and not os.path.exists(self.path)  # noqa: PTH110 - see below
             book = change(RecordBook() if missing else self._read())
-            data = to_document(book.records).encode()
+            data = to_document(book.records, self._lines).encode()
             secretfile.replace(self._place, data, _WHAT)
             self._known = data, book
 
@@ -79,22 +88,27 @@ class FileKeystore:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        if not self._place.parent.is_dir():
+        place = self._place
+        # Unlike that of `Path`, it is no error where a folder above may not be searched.
+        if not os.path.isdir(place.parent):  # noqa: PTH112
             # The lock would make it; a mistaken path should not.
             raise KeystoreError(
-                "the directory of the keystore does not exist", where=str(self.path)
+                "the directory of the keystore does not exist, or cannot be reached",
+                where=str(self.path),
             )
         unlockable: str | None = None
-        lock = FileLock(f"{self._place}.lock", timeout=LOCK_SECONDS, mode=secretfile.OWNER_ONLY)
+        lock = FileLock(f"{place}.lock", timeout=LOCK_SECONDS, mode=secretfile.OWNER_ONLY)
         try:
+            secretfile.make_lock(Path(lock.lock_file), place)
             lock.acquire()
         except Timeout:
             pass
-        except OSError as error:
-            unlockable = f"the lock file cannot be made: {error.strerror}"
+        except (OSError, NotImplementedError) as error:  # The latter where nothing can be locked.
+            reason = getattr(error, "strerror", None) or "the file system has no locks"
+            unlockable = f"the lock file cannot be made or used: {reason}"
         else:
             try:
-                secretfile.remove_unfinished(self._place, Path(lock.lock_file))
+                secretfile.remove_unfinished(place, Path(lock.lock_file))
                 yield
             finally:
                 lock.release()

@@ -10,7 +10,6 @@ instead of by a failed decryption.
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import NoReturn
 
 from .. import secretfile
@@ -87,10 +86,11 @@ class LocalRootKey:
         Return the provider of the root key in a file that only its owner can read.
 
         Raises:
+            OptionError: no file can have this path.
             KeystoreError: missing, unreadable, or open to group or others.
             ProviderError: it does not hold a root key.
         """
-        data = secretfile.read(Path(path), "root key file")
+        data = secretfile.read(secretfile.path_of(path), "root key file")
         return cls.from_text(data.decode("ascii", errors="replace"), where=str(path))
 
     @staticmethod

@@ -29,6 +29,11 @@ class Moved:
         """Whether a call of one of them may block."""
         return any(getattr(each, "remote", False) for each in (self.new, *self.old))
 
+    @property
+    def can_unwrap(self) -> bool:
+        """Whether the new KEK unwraps what it wraps: the public half of one does not."""
+        return bool(getattr(self.new, "can_unwrap", True))
+
     def wrap(self, key: bytes, binding: bytes) -> str:
         """Return *key* wrapped by the new KEK."""
         return self.new.wrap(key, binding)
@@ -66,7 +71,10 @@ class Moved:
     def is_current(self, wrapped: str, version: str) -> bool:
         """Whether it is wrapped under this version of the new KEK; False where that cannot tell."""
         is_current = getattr(self.new, "is_current", None)
-        return is_current is not None and bool(is_current(wrapped, version))
+        # Two passphrases, or two transit keys, wrap keys that look alike: that tells nothing.
+        return bool(
+            is_current and is_current(wrapped, version) and wrapped.startswith(f"{version}:")
+        ) and version not in [each.version() for each in self.old if type(each) is type(self.new)]
 
     def __repr__(self) -> str:
         """Return what the providers show of themselves."""

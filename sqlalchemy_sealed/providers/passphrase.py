@@ -52,6 +52,9 @@ class Passphrase:
 
     __slots__ = ("_keks", "_lock", "_passphrase", "_salt", "iterations")
 
+    remote = True
+    """Deriving a KEK takes too long for the thread of an event loop."""
+
     def __init__(self, passphrase: str, *, iterations: int = ITERATIONS) -> None:
         if not isinstance(passphrase, str) or len(passphrase) < SHORTEST:
             raise OptionError(f"a passphrase is a text of at least {SHORTEST} characters")

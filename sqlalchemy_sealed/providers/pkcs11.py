@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from hashlib import sha256
 from os import urandom
@@ -127,12 +128,12 @@ class Pkcs11:
         with _calls:
             was_open = self._opened is not None
             answer = self._attempt(request)
-            if was_open and isinstance(answer, ProviderError):
-                # The session may have been lost, or another one has ended the login of both.
-                self._opened = None
+            if was_open and isinstance(answer, ProviderError) and not self._works():
+                # The session was lost, or another one has ended the login of both.
+                self._close()
                 answer = self._attempt(request)
             if isinstance(answer, ProviderUnavailableError):
-                self._opened = None
+                self._close()
         if isinstance(answer, ProviderError):
             raise answer.at(f"token {self.token!r}, key {self.key!r}")
         return answer
@@ -151,6 +152,18 @@ class Pkcs11:
                 return opened
             kek = self._opened = opened
         return outcome(partial(request, kek))
+
+    def _works(self) -> bool:
+        """Whether the session still has the KEK. Modules do not tell this from a wrong tag."""
+        kek = self._opened
+        return kek is not None and outcome(kek.mark) == kek.fingerprint
+
+    def _close(self) -> None:
+        """End the session: a module has a bounded number of them, and nothing else ends it."""
+        kek, self._opened = self._opened, None
+        if kek is not None and kek.pid == os.getpid():
+            with suppress(_pkcs11().exceptions.PKCS11Error):
+                kek.close()
 
     def _open(self) -> _Kek:
         pkcs11 = _pkcs11()
@@ -178,9 +191,10 @@ class Pkcs11:
 class _Kek:
     """The KEK as an open session sees it."""
 
-    __slots__ = ("_key", "fingerprint", "pid")
+    __slots__ = ("_key", "_session", "fingerprint", "pid")
 
     def __init__(self, session: Any, label: str) -> None:
+        self._session = session
         self._key = _found(session, label)
         if self._key.key_length != 8 * KEY_SIZE:
             raise ProviderError(f"the AES key has {self._key.key_length} bits, not {8 * KEY_SIZE}")
@@ -189,8 +203,16 @@ class _Kek:
                 "the key must be allowed to encrypt and to decrypt (CKA_ENCRYPT, CKA_DECRYPT)"
             )
         self.pid = os.getpid()
+        self.fingerprint = self.mark()
+
+    def mark(self) -> str:
+        """Return the fingerprint of the KEK, by a call of the module."""
         fixed = self.encrypt(bytes(_NONCE), bytes(KEY_SIZE), _INFO)
-        self.fingerprint = sha256(fixed).hexdigest()[:16]
+        return sha256(fixed).hexdigest()[:16]
+
+    def close(self) -> None:
+        """End the session, and the login if this session made it."""
+        self._session.close()
 
     def encrypt(self, nonce: bytes, plaintext: bytes, aad: bytes) -> bytes:
         """Return ciphertext and tag."""

@@ -13,13 +13,13 @@ from __future__ import annotations
 
 import os
 import stat
-from pathlib import Path
 from typing import NoReturn
 
 from .. import oaep
 from ..aead import KEY_SIZE
 from ..envelope import to_text
 from ..errors import ProviderDeniedError, ProviderError
+from ..secretfile import path_of
 from .forms import RESTORE, decoded, fields
 
 _SCHEME = "rsa:1"
@@ -49,11 +49,12 @@ class RsaKey:
         Return the provider of a key in a PEM file.
 
         Raises:
+            OptionError: no file can have this path.
             ProviderError: as above; or the file cannot be read, or holds a private key and group
                 or others have any permission on it.
         """
         try:
-            with Path(path).open("rb") as file:
+            with path_of(path).open("rb") as file:
                 mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
                 pair = cls(file.read(), password=password)
         except OSError as error:

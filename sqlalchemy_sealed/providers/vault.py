@@ -8,6 +8,7 @@ is its context: a wrapped key that was given to another name or id does not unwr
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 
 from ..aead import KEY_SIZE
 from ..errors import ProviderError
@@ -90,8 +91,14 @@ class VaultTransit:
 
     def is_current(self, wrapped: str, version: str) -> bool:
         """Whether a wrapped key is under the version that `version()` returned."""
-        return wrapped.startswith(f"vault:{version.rsplit(':', 1)[-1]}:")
+        return wrapped.startswith(_start(version))
 
     def __repr__(self) -> str:
         """Return server and key."""
         return f"VaultTransit({self.transit.vault!r}, key={self.transit.name!r})"
+
+
+@lru_cache(8)
+def _start(version: str) -> str:
+    """Return what wrapped keys under a version begin with."""
+    return f"vault:{version.rsplit(':', 1)[-1]}:"

@@ -17,7 +17,7 @@ import pytest
 
 from ..errors import KeystoreConflictError
 from ..keys import KeyKind, KeyRecord, KeyState
-from ..protocols import Keystore, update_all
+from ..protocols import Keystore, load_all, update_all
 
 
 def record(name: str = "default", generation: int = 1, kind: KeyKind = KeyKind.DATA) -> KeyRecord:
@@ -54,6 +54,19 @@ class KeystoreSuite:
         """A key name without records is empty, not an error."""
         store.add(record())
         assert store.load("unheard of") == ()
+
+    def test_many_names_are_loaded(self, store: Keystore) -> None:
+        """All of them, or those that are asked for; one without records is empty."""
+        names = [f"name {number:04}" for number in range(30)]
+        for name in names:
+            store.add(record(name), record(name, kind=KeyKind.INDEX))
+        loaded = load_all(store)
+        assert tuple(loaded) == store.names() == tuple(names)
+        assert all(set(loaded[name]) == set(store.load(name)) for name in names)
+        some = load_all(store, iter(["name 0029", "unheard of", "name 0000", "name 0029"]))
+        assert list(some) == ["name 0029", "unheard of", "name 0000"]
+        assert [len(records) for records in some.values()] == [2, 0, 2]
+        assert load_all(store, []) == {}
 
     @pytest.mark.parametrize(
         "second",

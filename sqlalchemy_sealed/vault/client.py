@@ -13,6 +13,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NoReturn, TypeVar
 from weakref import WeakSet
 
@@ -26,7 +27,7 @@ from ..errors import (
     ProviderUnreachableError,
 )
 from ..flights import Flights
-from .address import checked_address
+from .address import checked_address, http_is_allowed, may_lead
 from .auth import Auth, auth_from_env
 from .failures import Answer, outcome
 from .wire import connect, hvac
@@ -89,7 +90,7 @@ class Vault:
         found = address or _from_env(ADDRESS_VARIABLES)
         if not found:
             raise ProviderUnreachableError(f"no address of Vault: set {ADDRESS_VARIABLES[0]}")
-        if isinstance(timeout, bool) or not timeout > 0:
+        if type(timeout) not in (int, float) or not 0 < timeout < float("inf"):
             raise OptionError("a timeout is a number of seconds above 0")
         hvac()
         self.address = checked_address(found, allow_http=allow_http)
@@ -98,6 +99,7 @@ class Vault:
         self.ca_cert = os.fspath(ca_cert) if ca_cert else _from_env(CA_VARIABLES)
         self.client_cert = client_cert or _client_cert()
         self.timeout = timeout
+        self._may_lead = partial(may_lead, allow_http=http_is_allowed(allow_http=allow_http))
         self._login: _Login | None = None
         self._logging_in: Flights[_Login] = Flights(0)
         _vaults.add(self)
@@ -163,6 +165,7 @@ class Vault:
             ca_cert=self.ca_cert,
             client_cert=self.client_cert,
             timeout=self.timeout,
+            may_lead=self._may_lead,
         )
 
     def _renewed(self, login: _Login) -> _Login:

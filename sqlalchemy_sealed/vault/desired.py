@@ -17,7 +17,7 @@ from typing import Any
 
 from ..errors import OptionError, ProviderError, ProviderKeyMissingError
 from .client import Vault
-from .transit import TransitKey
+from .transit import TransitKey, checked_mount, checked_name
 
 ROTATION = timedelta(days=90)
 """How often Vault makes a new version of the key by itself."""
@@ -55,16 +55,26 @@ class DesiredKey:
 
     def __post_init__(self) -> None:
         """Refuse what Vault would refuse."""
+        checked_name(self.name)
+        checked_mount(self.mount)
         period = self.auto_rotate_period
-        if period is not None and (period < _SHORTEST_ROTATION or period.microseconds):
-            raise OptionError("auto_rotate_period is at least an hour, in whole seconds, or None")
-        lowest = self.min_decryption_version
-        if lowest is not None and lowest < 1:
+        if period is not None and not (
+            isinstance(period, timedelta)
+            and period >= _SHORTEST_ROTATION
+            and not period.microseconds
+        ):
+            raise OptionError(
+                "auto_rotate_period is a timedelta of at least an hour, in whole seconds, or None"
+            )
+        lowest, newest = self.min_decryption_version, self.min_encryption_version
+        if lowest is not None and not (type(lowest) is int and lowest >= 1):
             raise OptionError("min_decryption_version is 1 or more")
-        if self.min_encryption_version < 0:
+        if not (type(newest) is int and newest >= 0):
             raise OptionError("min_encryption_version is 0 or more")
-        if 0 < self.min_encryption_version < (lowest or 0):
+        if 0 < newest < (lowest or 0):
             raise OptionError("min_encryption_version is 0, or not below min_decryption_version")
+        if type(self.deletion_allowed) is not bool:
+            raise OptionError("deletion_allowed is True or False")
 
     @property
     def fixed(self) -> dict[str, Any]:
@@ -156,13 +166,7 @@ def apply(vault: Vault, desired: DesiredKey) -> list[Difference]:
     subjects = {change.subject for change in changes}
     what = f"transit key '{desired.mount}/{desired.name}'"
     if "mount" in subjects:
-        vault.call(
-            f"the mount {desired.mount!r}",
-            # What hvac adds to this is more than the policy of an administrator allows.
-            lambda client: client.adapter.post(
-                f"/v1/sys/mounts/{desired.mount}", json={"type": "transit"}
-            ),
-        )
+        _make_mount(vault, desired.mount)
     settings = {name: wanted for name, wanted in desired.settings.items() if name in subjects}
     if "key" in subjects:
         vault.call(
@@ -210,6 +214,21 @@ def _mount(vault: Vault, mount: str) -> Iterable[Difference]:
         if found != "transit":
             remedy = "another engine is mounted there; take another mount"
             yield Difference("mount", found, "transit", remedy)
+
+
+def _make_mount(vault: Vault, mount: str) -> None:
+    try:
+        vault.call(
+            f"the mount {mount!r}",
+            # What hvac adds to this is more than the policy of an administrator allows.
+            lambda client: client.adapter.post(f"/v1/sys/mounts/{mount}", json={"type": "transit"}),
+        )
+    except ProviderError as error:
+        problem = error
+    else:
+        return
+    if list(_mount(vault, mount)):  # If not, somebody else has made it at this moment.
+        raise problem
 
 
 def _deleted(key: TransitKey) -> Difference:

@@ -50,7 +50,9 @@ def outcome(request: Callable[[], Any], what: str, where: str) -> Answer | Provi
     except Refused as refused:
         return _refused(refused.status, refused.words, what).at(where)
     except Downgraded:
-        return ProviderTrustError("Vault sends us from HTTPS to HTTP, where we do not go").at(where)
+        return ProviderTrustError(
+            "Vault sends us from HTTPS to HTTP, or over HTTP to another machine, where we do not go"
+        ).at(where)
     except lost.SSLError as error:
         return ProviderTrustError(_distrust(str(error))).at(where)
     except lost.Timeout:
@@ -110,6 +112,8 @@ def _invalid(words: str, what: str) -> ProviderError:
         return ProviderKeyMissingError(f"{what} is deleted in Vault; it can be restored there")
     if "key not found" in words or "No secret engine mount" in words:
         return ProviderKeyMissingError(f"Vault has no {what}; was it deleted?")
+    if "unavailable for a brief period" in words:
+        return ProviderUnavailableError("the KV engine is being made ready; try again in a moment")
     if "high complexity" in words or "maximum number of strings" in words:
         return BatchTooLargeError("Vault refuses a batch of this size")
     return ProviderError(refused_item(words, what))
@@ -125,7 +129,8 @@ def refused_item(words: str, what: str) -> str:
     if "disallowed by policy" in words:
         return (
             f"a wrapped key was made under a version of {what} that min_decryption_version shuts "
-            "out; lower it, rewrap the keys, and raise it again"
+            "out; lower it, rewrap the keys, and raise it again (a version that was trimmed is "
+            "gone: restore Vault from a backup)"
         )
     if "version is too new" in words:
         return (

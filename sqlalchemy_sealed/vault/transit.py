@@ -13,24 +13,30 @@ Vault lets any context pass, so such a key is refused.
 from __future__ import annotations
 
 import re
-from base64 import b64decode, b64encode
+from base64 import b64decode
 from binascii import Error as Base64Error
+from binascii import b2a_base64
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice, takewhile
+from itertools import takewhile
 from typing import Any
 
 from ..errors import OptionError, ProviderError, ProviderKeyMissingError
+from .batches import in_batches
 from .client import Vault
 from .failures import BatchTooLargeError, not_vault, refused_item
 
-BATCH = 200
+BATCH = 240
 """Ciphertexts in one request; OpenBao takes 249 with a context each."""
 TYPES = ("aes256-gcm96", "aes128-gcm96", "chacha20-poly1305", "xchacha20-poly1305")
 """Types of transit keys that authenticate, and can be derived ones."""
 _NAME = re.compile(r"\w(?:[\w.-]*\w)?", re.ASCII)
 _MOUNT = re.compile(r"[\w.-]+(?:/[\w.-]+)*", re.ASCII)
-_CIPHERTEXT = re.compile(r"vault:v([1-9][0-9]{0,8}):([A-Za-z0-9+/]+={0,2})", re.ASCII)
+Item = tuple[str, bytes]
+"""A ciphertext and its context."""
+_OF_AN_ITEM = (ProviderError, BatchTooLargeError)
+"""Errors about what was sent. Any other one is about the key, or about Vault."""
+_match = re.compile(r"vault:v([1-9][0-9]{0,8}):[A-Za-z0-9+/]+={0,2}", re.ASCII).fullmatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +115,8 @@ class TransitKey:
         Raises:
             ProviderError: it is not in the form that Vault writes. Vault itself takes others.
         """
-        found = _CIPHERTEXT.fullmatch(ciphertext)
-        if found is not None and len(found[2]) % 4 == 0:
-            return int(found[1])
+        if _is_sound((ciphertext, b"")):
+            return int(ciphertext.split(":")[1][1:])
         if not ciphertext.startswith("vault:"):
             raise ProviderError(
                 "a wrapped key was not made by Vault; configure the KEK provider that the "
@@ -174,80 +179,32 @@ class TransitKey:
 
     # -- batches
 
-    def rewrap(self, items: Iterable[tuple[str, bytes]]) -> Iterator[str]:
+    def rewrap(self, items: Iterable[Item]) -> Iterator[str]:
         """
         Yield the ciphertexts under the current version of the key, without a plaintext.
 
         Args:
-            items: ciphertexts and their contexts, asked for as they are needed. They are sent in
-                batches of 200, or smaller ones where Vault takes no more.
+            items: ciphertexts and their contexts, asked for as they are needed, at most 3 batches
+                ahead. They are sent in batches of 240, or smaller ones where Vault takes no more;
+                of many, two are under way at a time.
 
         Raises:
             ProviderError: an item is refused. All before it have been yielded; the error says
                 which one it is, and those after it can be given anew.
         """
-        waiting, size, done = iter(items), BATCH, 0
-        batch: list[tuple[str, bytes]] = []
-        while batch := batch or list(islice(waiting, BATCH)):
-            part = list(takewhile(self._is_sound, batch[:size]))
-            try:
-                if not part:
-                    self.version_of(batch[0][0])
-                results = self._rewrapped(part)
-            except ProviderError as error:
-                if type(error) not in (BatchTooLargeError, ProviderError):
-                    raise
-                problem = error.problem
-            else:
-                for result in results:
-                    done += 1
-                    yield self._item(result, done)
-                batch = batch[len(part) :]
+        done = 0
+        for found, problem in in_batches(_Rewrap(self).batch, items, BATCH):
+            yield from found
+            done += len(found)
+            if problem is None:
                 continue
-            if len(part) <= 1:
-                raise self._refused(problem, done + 1)
-            # Too large, or one of them is refused together with the others.
-            size = len(part) // 2
-
-    def _is_sound(self, item: tuple[str, bytes]) -> bool:
-        try:
-            self.version_of(item[0])
-        except ProviderError:
-            return False
-        return True
-
-    def _rewrapped(self, batch: list[tuple[str, bytes]]) -> list[Any]:
-        """Return the results of a batch, in its order."""
-        answer = self.vault.call(
-            self.what,
-            lambda client: client.secrets.transit.rewrap_data(
-                name=self.name,
-                ciphertext="",
-                batch_input=[
-                    {"ciphertext": ciphertext, "context": _encoded(context)}
-                    for ciphertext, context in batch
-                ],
-                mount_point=self.mount,
-            ),
-        )
-        results = _data(answer, self.vault.where).get("batch_results")
-        if isinstance(results, list) and len(results) == len(batch):
-            return results
-        raise not_vault().at(self.vault.where)
-
-    def _item(self, result: Any, number: int) -> str:
-        # A bad item has an error of its own, in an answer that says success.
-        words = result.get("error") if isinstance(result, dict) else "no result"
-        if words:
-            raise self._refused(refused_item(str(words), self.what), number)
-        return self._ciphertext(result)
-
-    def _refused(self, problem: str, number: int) -> ProviderError:
-        return ProviderError(f"item {number}: {problem}").at(self.vault.where)
+            if type(problem) in _OF_AN_ITEM:
+                raise ProviderError(f"item {done + 1}: {problem.problem}").at(self.vault.where)
+            raise problem
 
     def _ciphertext(self, data: dict[str, Any]) -> str:
         ciphertext = data.get("ciphertext")
-        if isinstance(ciphertext, str) and _CIPHERTEXT.fullmatch(ciphertext):
+        if isinstance(ciphertext, str) and _match(ciphertext):
             return ciphertext
         raise not_vault().at(self.vault.where)
 
@@ -268,6 +225,94 @@ def checked_mount(mount: str) -> str:
     )
 
 
+class _Rewrap:
+    """
+    One run of rewraps. Its requests become smaller where Vault takes no more.
+
+    Args:
+        key: the key.
+    """
+
+    def __init__(self, key: TransitKey) -> None:
+        self._key = key
+        self._size = BATCH
+
+    def batch(self, items: list[Item]) -> tuple[list[str], ProviderError | None]:
+        """Return the ciphertexts of all items, or of those before one that fails, and why."""
+        found: list[str] = []
+        while left := items[len(found) :]:
+            part = list(takewhile(_is_sound, left[: self._size]))
+            try:
+                if not part:
+                    self._key.version_of(left[0][0])
+                results = self._results(part)
+            except ProviderError as error:
+                problem = error
+            else:
+                some, bad = self._taken(results)
+                found += some
+                if bad is not None:
+                    return found, bad
+                continue
+            if len(part) <= 1 or type(problem) not in _OF_AN_ITEM:
+                return found, problem
+            # Too large, or one of them is refused together with the others.
+            self._size = min(self._size, len(part) // 2)
+        return found, None
+
+    def _results(self, items: list[Item]) -> list[Any]:
+        """Return the results of one request, in the order of the items."""
+        key = self._key
+        batch = [{"ciphertext": text, "context": _encoded(context)} for text, context in items]
+        answer = key.vault.call(
+            key.what,
+            lambda client: client.secrets.transit.rewrap_data(
+                name=key.name, ciphertext="", batch_input=batch, mount_point=key.mount
+            ),
+        )
+        results = _data(answer, key.vault.where).get("batch_results")
+        if isinstance(results, list) and len(results) == len(items):
+            return results
+        raise not_vault().at(key.vault.where)
+
+    def _taken(self, results: list[Any]) -> tuple[list[str], ProviderError | None]:
+        """Return the ciphertexts of all results, or of those before a bad one, and its error."""
+        found = _ciphertexts(results)
+        if found is not None:
+            return found, None
+        found = []
+        try:
+            for result in results:
+                found.append(self._item(result))
+        except ProviderError as error:
+            return found, error
+        return found, None
+
+    def _item(self, result: Any) -> str:
+        # A bad item has an error of its own, in an answer that says success.
+        words = result.get("error") if isinstance(result, dict) else "no result"
+        if words:
+            raise ProviderError(refused_item(str(words), self._key.what))
+        return self._key._ciphertext(result)
+
+
+def _is_sound(item: Item) -> bool:
+    """Whether the ciphertext is in the form that Vault writes."""
+    ciphertext = item[0]
+    return _match(ciphertext) is not None and (len(ciphertext) - ciphertext.rfind(":")) % 4 == 1
+
+
+def _ciphertexts(results: list[Any]) -> list[str] | None:
+    """Return the ciphertexts of a batch; None if one of them is missing or none."""
+    try:
+        found = [each["ciphertext"] for each in results if not each.get("error")]
+        if len(found) == len(results) and all(map(_match, found)):
+            return found
+    except (AttributeError, KeyError, TypeError):
+        pass
+    return None
+
+
 def _data(answer: Any, where: str) -> dict[str, Any]:
     data = answer.get("data") if isinstance(answer, dict) else None
     if isinstance(data, dict):
@@ -276,4 +321,4 @@ def _data(answer: Any, where: str) -> dict[str, Any]:
 
 
 def _encoded(data: bytes) -> str:
-    return b64encode(data).decode("ascii")
+    return b2a_base64(data, newline=False).decode("ascii")

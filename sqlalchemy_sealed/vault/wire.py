@@ -8,6 +8,7 @@ words only.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -35,7 +36,7 @@ class Refused(Exception):  # noqa: N818 - an answer that is looked at, never sho
 
 
 class Downgraded(Exception):  # noqa: N818 - as above
-    """Vault sent us from HTTPS to HTTP. Never leaves this package."""
+    """Vault sent us on to where others could read what is sent. Never leaves this package."""
 
 
 def hvac() -> Any:
@@ -62,8 +63,13 @@ def connect(  # noqa: PLR0913 - the settings of a connection
     ca_cert: str | None,
     client_cert: tuple[str, str] | None,
     timeout: float,
+    may_lead: Callable[[str, str], bool],
 ) -> Any:
-    """Return a client of hvac with connections of its own. Nothing is sent yet."""
+    """
+    Return a client of hvac with connections of its own. Nothing is sent yet.
+
+    *may_lead* says whether one address may send us on to another.
+    """
     return hvac().Client(
         url=address,
         # hvac would look for a token in the environment and in the home directory.
@@ -72,7 +78,7 @@ def connect(  # noqa: PLR0913 - the settings of a connection
         verify=ca_cert or True,
         cert=client_cert,
         timeout=timeout,
-        session=_session(ca_cert, client_cert),
+        session=_session(ca_cert, client_cert, may_lead),
         adapter=_adapter(),
     )
 
@@ -117,10 +123,15 @@ def _words(response: Any) -> str:
     return " ".join(map(str, errors)) if isinstance(errors, list) else ""
 
 
-def _session(ca_cert: str | None, client_cert: tuple[str, str] | None) -> Any:
+def _session(
+    ca_cert: str | None,
+    client_cert: tuple[str, str] | None,
+    may_lead: Callable[[str, str], bool],
+) -> Any:
     from requests.adapters import HTTPAdapter  # noqa: PLC0415 - an extra
 
     session = _session_class()()
+    session.may_lead = may_lead
     session.trust_env = False  # A proxy or a netrc of the environment sees no token.
     session.verify = ca_cert or True
     session.cert = client_cert
@@ -135,11 +146,13 @@ def _session_class() -> Any:
     from requests import Session  # noqa: PLC0415 - an extra
 
     class GuardedSession(Session):
-        """Follows a standby server to the active one, and never out of TLS."""
+        """Follows a standby server to the active one, where that is as safe."""
+
+        may_lead: Callable[[str, str], bool]
 
         def get_redirect_target(self, resp: Any) -> Any:
             target = super().get_redirect_target(resp)
-            if target and resp.url.startswith("https:") and target.startswith("http:"):
+            if target and not self.may_lead(resp.url, target):
                 raise Downgraded
             return target
 

@@ -21,7 +21,7 @@ from sqlalchemy_sealed import (
 from sqlalchemy_sealed.envelope import MAX_SLOTS, SUITES, header, to_text
 from sqlalchemy_sealed.errors import ConfigurationError, KeystoreError
 from sqlalchemy_sealed.keys import KeyState
-from sqlalchemy_sealed.scan import scan
+from sqlalchemy_sealed.scan import check_no_rows, scan
 
 KEY_ID = bytes.fromhex("b1e6a5ff00207f80")
 OTHER = bytes.fromhex("b1e6a5ff00207f81")
@@ -267,6 +267,7 @@ def test_all_schemas_are_looked_at_by_default(postgres_engine: Engine) -> None:
         connection.execute(sa.text(f"CREATE SCHEMA {schema}_b"))
         try:
             connection.execute(sa.text(f"CREATE TABLE {schema}_b.t (v bytea)"))
+            connection.execute(sa.text(f"CREATE TABLE {schema}.t (v bytea)"))
             insert = sa.text(f"INSERT INTO {schema}_b.t VALUES (:v)")
             connection.execute(insert, {"v": envelope(KEY_ID)})
             found = scan(connection, [KEY_ID]).found
@@ -303,7 +304,34 @@ def test_a_key_is_destroyed_when_no_row_is_under_it(engine: Engine, sealer: Seal
             manager.destroy("default", old, databases=[connection], schemas=schemas)
         assert caught.value.key_id == old.hex()
         assert manager.keyset("default").get(old).state is KeyState.ENABLED
-        connection.rollback()
         connection.execute(sa.delete(table))
+        with pytest.raises(ConfigurationError, match="in a transaction, which may be rolled back"):
+            manager.destroy("default", old, databases=[connection], schemas=schemas)
+        connection.rollback()
+        with pytest.raises(KeystoreError, match=r"patients\.email 2"):
+            manager.destroy("default", old, databases=[connection], schemas=schemas)
+        connection.execute(sa.delete(table))
+        connection.commit()
         keyset = manager.destroy("default", old, databases=[connection], schemas=schemas)
+        assert not connection.in_transaction()
     assert keyset.get(old).state is KeyState.DESTROYED
+
+
+@ON_MARIADB_TOO
+def test_each_look_sees_the_rows_of_then(engine: Engine, sealer: Sealer) -> None:
+    """Also where a transaction would go on seeing those of its beginning; not what is not there."""
+    table = sa.Table("patients", sa.MetaData(), sa.Column("email", EncryptedString(storage="text")))
+    table.create(engine)
+    manager: KeyManager = sealer.keeper.manager
+    old = sealer.keyset.primary.key_id
+    manager.rotate("default")
+    options = {} if engine.dialect.name == "sqlite" else {"isolation_level": "REPEATABLE READ"}
+    with engine.connect() as writer, engine.connect().execution_options(**options) as connection:
+        schemas = here(connection)
+        connection.rollback()
+        writer.execute(table.insert(), [{"email": "a"}])
+        # What is not committed nobody sees: all processes have to use the new primary before.
+        check_no_rows(old, [connection], schemas)
+        writer.commit()
+        with pytest.raises(KeystoreError, match=r"patients\.email 1"):
+            check_no_rows(old, [connection], schemas)

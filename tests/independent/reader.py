@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.hmac import HMAC
 NOT_AN_ENVELOPE = "not-an-envelope"
 UNKNOWN_KEY = "unknown-key"
 DESTROYED_KEY = "destroyed-key"
+DISABLED_KEY = "disabled-key"
 AUTHENTICATION = "authentication"
 DECODING = "decoding"
 
@@ -251,6 +252,7 @@ def open_binary(
     context: Sequence[str],
     *,
     destroyed: Collection[bytes] = (),
+    disabled: Collection[bytes] = (),
 ) -> bytes:
     """
     Return the plaintext of an envelope in its binary form.
@@ -260,6 +262,7 @@ def open_binary(
         data_keys: the data keys that the reader has, 32 bytes each.
         context: the parts of the context, the label first.
         destroyed: the ids of data keys that the reader knows to be destroyed.
+        disabled: the ids of data keys that the reader has and must not use for now.
 
     Raises:
         NotOpened: the value does not open.
@@ -272,6 +275,8 @@ def open_binary(
         raise NotOpened(DESTROYED_KEY)
     if key_id not in keys:
         raise NotOpened(UNKNOWN_KEY)
+    if key_id in disabled:
+        raise NotOpened(DISABLED_KEY)
     associated = associated_data(stored, context)
     start = head_size(stored)
     nonce, sealed = stored[start : start + 24], stored[start + 24 :]
@@ -285,6 +290,9 @@ def open_text(
     context: Sequence[str],
     *,
     destroyed: Collection[bytes] = (),
+    disabled: Collection[bytes] = (),
 ) -> bytes:
     """Return the plaintext of an envelope in its text form, otherwise as `open_binary`."""
-    return open_binary(decode_base64url(stored), data_keys, context, destroyed=destroyed)
+    return open_binary(
+        decode_base64url(stored), data_keys, context, destroyed=destroyed, disabled=disabled
+    )

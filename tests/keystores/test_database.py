@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -78,18 +77,6 @@ def test_a_name_that_does_not_fit_is_refused(name: str, store: DatabaseKeystore)
         with pytest.raises(ConfigurationError, match="key name"):
             use()
     assert store.names() == ()
-
-
-@ON_MARIADB_TOO
-def test_a_table_is_made_once(engine: Engine) -> None:
-    """Of threads that make it at once, none fails, and a table with keys stays."""
-    with ThreadPoolExecutor(6) as pool:
-        for made in [pool.submit(DatabaseKeystore(engine).create) for _ in range(6)]:
-            made.result()
-    store = DatabaseKeystore(engine)
-    store.add(record())
-    store.create()
-    assert store.load("default") == (record(),)
 
 
 # -- not in the transaction of the application

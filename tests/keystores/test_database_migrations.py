@@ -115,10 +115,11 @@ def test_the_operations_have_sql(engine: Engine) -> None:
 
 
 def test_a_table_of_keys_is_never_proposed_to_be_dropped(engine: Engine) -> None:
-    """It is known by its columns, under any name. Other tables that are not declared go."""
+    """It is known by its columns, under any name, with others beside them. Other tables go."""
     with operations(engine) as op:
         op.create_sealed_keys_table()
         op.create_sealed_keys_table("wrapped")
+        op.add_column("wrapped", Column("note", Integer))
         op.create_table("leftover", Column("id", Integer, primary_key=True))
     found = differences(engine, MetaData())
     assert [(each[0], each[1].name) for each in found] == [("remove_table", "leftover")]

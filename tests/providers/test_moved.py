@@ -87,3 +87,26 @@ def test_a_keystore_moves_to_another_kek() -> None:
     again = KeyManager(keystore, Moved(new, old)).rewrap()
     assert (again.rewrapped, again.current) == (0, 3)
     forget(sealer)
+
+
+def test_a_keystore_moves_to_a_key_that_this_process_cannot_open(
+    rsa_pem: bytes, public_pem: bytes
+) -> None:
+    """With the public half as the new KEK it goes on sealing, under a key of its own."""
+    keystore, old = MemoryKeystore(), root_key()
+    KeyManager(keystore, old).create("default")
+    moved = Moved(RsaKey(public_pem), old)
+    assert (moved.can_unwrap, Moved(old, RsaKey(public_pem)).can_unwrap) == (False, True)
+    sealer = get_sealer("moved to a public key")
+    sealer.configure(keystore=keystore, provider=old, key_name="default")
+    before = sealer.seal(b"before", "a.b")
+    sealer.configure(keystore=keystore, provider=moved, key_name="default", replace=True)
+    assert sealer.open(before, "a.b") == b"before"
+    value = sealer.seal(b"after", "a.b")
+    with pytest.raises(ProviderError):
+        sealer.open(value, "a.b")
+    KeyManager(keystore, Moved(RsaKey(rsa_pem), old)).rewrap()
+    sealer.configure(keystore=keystore, provider=RsaKey(rsa_pem), key_name="default", replace=True)
+    assert sealer.open(value, "a.b") == b"after"
+    assert sealer.open(before, "a.b") == b"before"
+    forget(sealer)

@@ -6,6 +6,7 @@ The module is a library that this process loads; the tokens are made by its comm
 
 from __future__ import annotations
 
+import ctypes
 import os
 import secrets
 import shutil
@@ -67,6 +68,14 @@ class Hsm:
             session = opened.open(rw=True)
         with session:
             yield session
+
+    def sessions(self) -> int:
+        """Return how many sessions this process has open: handles are numbers from 1 on."""
+        module, told = ctypes.CDLL(self.library), ctypes.create_string_buffer(64)
+        return sum(
+            module.C_GetSessionInfo(ctypes.c_ulong(handle), told) == 0  # CKR_OK
+            for handle in range(1, 10_000)
+        )
 
     def log_out(self) -> None:
         """End all sessions of this process, as if it had just been started."""

@@ -62,10 +62,16 @@ def test_a_key_with_rows_is_not_destroyed(old: str) -> None:
 
 
 def test_all_databases_are_looked_at(old: str) -> None:
-    """Rows in the second one are enough."""
-    sa.create_engine("sqlite:///empty.sqlite").connect().close()
-    scans = ("--scan", "sqlite:///empty.sqlite", "--scan", "sqlite:///app.sqlite")
+    """Rows in the second one are enough; one without tables is not looked at by mistake."""
+    engine = sa.create_engine("sqlite:///other.sqlite")
+    with engine.begin() as connection:
+        connection.execute(sa.text("CREATE TABLE notes (note text)"))
+    engine.dispose()
+    scans = ("--scan", "sqlite:///other.sqlite", "--scan", "sqlite:///app.sqlite")
     assert "patients.email 2" in keys("destroy", old, *scans, "--yes").stderr
+    Path("empty.sqlite").touch()
+    empty = keys("destroy", old, "--scan", "sqlite:///empty.sqlite", "--yes")
+    assert (empty.exit_code, "is this the right database" in empty.stderr) == (1, True)
     missing = keys("destroy", old, "--scan", "sqlite:///missing.sqlite", "--yes")
     assert "there is no such file" in missing.stderr
     assert listed()[0]["state"] == "enabled"

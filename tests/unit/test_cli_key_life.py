@@ -89,7 +89,9 @@ def test_a_dry_rotation_makes_no_key() -> None:
     before = KEYSTORE.read_bytes()
     assert "a new primary would take the place of" in keys("rotate", "--dry-run").output
     assert "not due" in keys("rotate", "--dry-run", "--if-due").output
-    assert json.loads(keys("rotate", "--dry-run", "--json").output)["rotated"] is False
+    for options, would in ((("--dry-run",), True), (("--dry-run", "--if-due"), False)):
+        document = json.loads(keys("rotate", *options, "--json").output)
+        assert (document["rotated"], document["would_rotate"]) == (False, would)
     assert before == KEYSTORE.read_bytes()
     keys("rotate", "--index")
     assert "is being rotated already" in keys("rotate", "--index", "--dry-run").stderr
@@ -127,7 +129,7 @@ def test_create_under_a_passphrase_in_a_table(monkeypatch: pytest.MonkeyPatch) -
     assert "no such table" in keys("list", *place[:2]).stderr
     made = json.loads(keys("create", "pii", *place, "--create-table", "--json").output)
     shown = json.loads(keys("list", *place[:2], "--json").output)
-    assert made == shown
+    assert made["keys"] == shown
     assert [key["name"] for key in shown] == ["pii", "pii"]
     assert "wrapped by pbkdf2:1:600000" in keys("create", "b", *place).output
 
@@ -135,6 +137,19 @@ def test_create_under_a_passphrase_in_a_table(monkeypatch: pytest.MonkeyPatch) -
 def test_the_table_is_for_a_database_only() -> None:
     """A file needs none."""
     assert keys("create", "pii", "--create-table").exit_code == 2
+    assert sealed("init", "--name", "pii", "--create-table").exit_code == 2
+    assert len(listed()) == 1
+
+
+def test_init_makes_the_table_on_request() -> None:
+    """A root key in a file and keys in a database: nothing else is needed to begin with."""
+    Path("sealed.root.key").unlink()
+    place = ("--keystore", "sqlite:///keys.sqlite")
+    assert "--create-table" in sealed("init", *place).stderr
+    assert not Path("sealed.root.key").exists()
+    assert sealed("init", *place, "--create-table").exit_code == 0
+    assert sealed("init", *place, "--create-table", "--name", "pii").exit_code == 0
+    assert keys("rotate", "pii", *place).exit_code == 0
 
 
 def test_a_dry_creation_makes_nothing() -> None:

@@ -139,7 +139,8 @@ def test_rotate_with_index_as_json() -> None:
     sealed("init")
     made = json.loads(sealed("keys", "rotate", "--index", "--json").output)
     old, new = (key["id"] for key in listed("index"))
-    assert made == listed("data")[1] | {"rotated": True}
+    said = {"rotated": True, "dry_run": False, "would_rotate": False}
+    assert made == listed("data")[1] | said
     assert (made["index_key_id"], made["bridge_key_id"]) == (new, old)
 
 
@@ -170,10 +171,12 @@ def test_announce_index_makes_the_key_of_the_next_rotation() -> None:
 
 
 def test_announce_index_as_json() -> None:
-    """The document is the new index key, of the name that was given."""
+    """The document is the new index key, of the name that was given; a dry run makes none."""
     sealed("init", "--name", "pii")
+    dry = json.loads(sealed("keys", "announce-index", "pii", "--dry-run", "--json").output)
+    assert dry == listed("index")[0] | {"announced": False, "dry_run": True}
     made = json.loads(sealed("keys", "announce-index", "pii", "--json").output)
-    assert made == listed("index")[1]
+    assert made == listed("index")[1] | {"announced": True, "dry_run": False}
     assert (made["name"], made["kind"], made["generation"]) == ("pii", "index", 2)
     assert made["primary"] is False
 
@@ -182,9 +185,10 @@ def test_an_index_key_is_announced_once() -> None:
     """A second announcement is refused, and names the first one."""
     sealed("init")
     sealed("keys", "announce-index")
-    result = sealed("keys", "announce-index")
-    assert result.exit_code == 1
-    assert "has an announced index key already" in result.stderr
+    for options in ((), ("--dry-run",)):
+        result = sealed("keys", "announce-index", *options)
+        assert result.exit_code == 1
+        assert "has an announced index key already" in result.stderr
     assert len(listed("index")) == 2
 
 

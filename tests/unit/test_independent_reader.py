@@ -23,6 +23,7 @@ KEYS = {
     "comment",
     "data-key",
     "destroyed-key-id",
+    "disabled-key-id",
     "context",
     "envelope",
     "text",
@@ -74,14 +75,17 @@ def joined(vector: dict[str, list[str]], key: str) -> bytes:
 def opened(vector: dict[str, list[str]]) -> tuple[str, bytes | None]:
     """Return what the reader makes of a vector: the outcome, and the plaintext of a success."""
     data_keys = [bytes.fromhex(value) for value in vector.get("data-key", [])]
-    destroyed = {bytes.fromhex(value) for value in vector.get("destroyed-key-id", [])}
+    out_of_use = {
+        state: {bytes.fromhex(value) for value in vector.get(f"{state}-key-id", [])}
+        for state in ("destroyed", "disabled")
+    }
     context = [json.loads(value) for value in vector["context"]]
     try:
         if "text" in vector:
             text = json.loads(vector["text"][0])
-            return "success", reader.open_text(text, data_keys, context, destroyed=destroyed)
+            return "success", reader.open_text(text, data_keys, context, **out_of_use)
         stored = joined(vector, "envelope")
-        return "success", reader.open_binary(stored, data_keys, context, destroyed=destroyed)
+        return "success", reader.open_binary(stored, data_keys, context, **out_of_use)
     except reader.NotOpened as failure:
         return failure.code, None
 
@@ -120,6 +124,7 @@ def test_there_are_vectors():
         reader.NOT_AN_ENVELOPE,
         reader.UNKNOWN_KEY,
         reader.DESTROYED_KEY,
+        reader.DISABLED_KEY,
         reader.AUTHENTICATION,
         reader.DECODING,
     }

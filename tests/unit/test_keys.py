@@ -197,7 +197,7 @@ def test_a_name_is_created_once(keystore, provider) -> None:
     with pytest.raises(KeystoreConflictError, match="sealed keys rotate"):
         KeyManager(keystore, provider).create("default")
     assert keystore.load("default") == before
-    with pytest.raises(ConfigurationError, match="must not be empty"):
+    with pytest.raises(ConfigurationError, match="text that is not empty"):
         KeyManager(keystore, provider).create("")
 
 

@@ -160,6 +160,8 @@ def test_vault_is_a_mount_and_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
         ("pkcs11:lib.so", "pkcs11:<library>"),
         ("pkcs11:lib.so?token=a", "pkcs11:<library>"),
         ("pkcs11:lib.so?token=a&key=b&pin=1234", "pkcs11:<library>"),
+        ("pkcs11:lib.so?token=a&key=b&pin=", "pkcs11:<library>"),
+        ("pkcs11:lib.so?token=a&key=b&key=c", "pkcs11:<library>"),
     ],
 )
 def test_a_line_without_its_parts_shows_the_form(line: str, form: str) -> None:

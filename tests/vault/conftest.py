@@ -7,6 +7,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from counted import Clock
 from servers.openbao import OpenBao
 from servers.relay import Relay, relaying
 
@@ -39,6 +40,12 @@ def acting(bao: OpenBao, mount: str, token_with: Tokens) -> Callable[..., Vault]
         return Vault(bao.url, auth=TokenAuth(token_with(hcl)))
 
     return act
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """Return the clock that the limits of keys are measured with."""
+    return Clock(monkeypatch)
 
 
 @pytest.fixture

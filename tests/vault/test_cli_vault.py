@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from documented_json import assert_documented
 from servers.openbao import OpenBao
 
 from sqlalchemy_sealed.cli.app import app
@@ -126,6 +127,41 @@ def test_a_policy_is_written(run: Callable[..., Result], root: Any, mount: str) 
     assert written.exit_code == 0
     expected = policy("application", mount=mount, kv=KvPlace(writable=True))
     assert root.sys.read_policy(mount)["data"]["rules"] == expected
+
+
+def test_another_policy_is_not_replaced_unasked(
+    run: Callable[..., Result], root: Any, mount: str
+) -> None:
+    """Its text is nowhere else. Who wrote the same one before is not asked."""
+    mine = 'path "mine/*" { capabilities = ["read"] }'
+    root.sys.create_or_update_acl_policy(mount, mine)
+    write = ("policy", "rotator", "--mount", mount, "--write", mount)
+    refused = run(*write, typed="n\n")
+    assert (refused.exit_code, "There is another policy" in refused.output) == (1, True)
+    assert run(*write, "--json").exit_code == 2
+    assert root.sys.read_policy(mount)["data"]["rules"] == mine
+    assert run(*write, typed="y\n").exit_code == 0
+    assert run(*write, "--json").exit_code == 0
+    assert root.sys.read_policy(mount)["data"]["rules"] == policy("rotator", mount=mount)
+    assert run("policy", "application", "--write", mount, "--yes", "--json").exit_code == 0
+
+
+def test_documents_have_the_members_that_the_reference_says(
+    run: Callable[..., Result], mount: str
+) -> None:
+    """All commands, done or only tried."""
+    at = ("--mount", mount, "--json")
+    for command, *options in (
+        ("plan", "--auto-rotate-period", "36h"),
+        ("apply", "--auto-rotate-period", "36h", "--dry-run"),
+        ("apply", "--auto-rotate-period", "36h"),
+        ("policy", "rotator"),
+        ("rotate",),
+        ("version",),
+    ):
+        result = run(command, *options, *at)
+        assert result.stderr == ""
+        assert_documented(f"sealed vault {command}", result.stdout)
 
 
 def test_a_key_is_rotated_and_its_version_shown(run: Callable[..., Result], mount: str) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -65,6 +67,22 @@ def test_all_is_made_from_nothing(root: Any, vault: Vault, mount: str) -> None:
         "min_encryption_version": 0,
     }
     assert wanted.items() <= state(root, key).items()
+
+
+def test_two_that_apply_at_once_both_succeed(bao: OpenBao, mount: str) -> None:
+    """Who comes second finds the mount made, and changes nothing of it."""
+    barrier = Barrier(4)
+
+    def work(_: int) -> list[str]:
+        vault = Vault(bao.url, auth=TokenAuth(bao.token))
+        barrier.wait()
+        return subjects(apply(vault, DesiredKey("kek", f"new-{mount}")))
+
+    with ThreadPoolExecutor(4) as pool:
+        done = list(pool.map(work, range(4)))
+    assert ["mount", "key"] in done
+    key = TransitKey(Vault(bao.url, auth=TokenAuth(bao.token)), "kek", f"new-{mount}")
+    assert key.version() == 1
 
 
 def test_only_the_key_is_made_where_the_engine_is(vault: Vault, key: DesiredKey) -> None:
@@ -287,6 +305,15 @@ def test_what_is_missing_is_not_made_by_who_may_not(
         {"min_decryption_version": 0},
         {"min_encryption_version": -1},
         {"min_decryption_version": 3, "min_encryption_version": 2},
+        {"auto_rotate_period": 90},
+        {"auto_rotate_period": "90d"},
+        {"min_decryption_version": "2"},
+        {"min_decryption_version": 1.5},
+        {"min_encryption_version": None},
+        {"min_encryption_version": True},
+        {"deletion_allowed": "no"},
+        {"name": None},
+        {"mount": 5},
     ],
     ids=str,
 )

@@ -78,6 +78,12 @@ TRIES: dict[str, Callable[[Try], Any]] = {
     "read another key": lambda t: t.get(f"{t.mount}/keys/sealed2"),
     "unmount": lambda t: t.call(lambda c: c.adapter.delete(f"/v1/sys/mounts/{t.mount}")),
     "mount another engine": lambda t: t.post(f"sys/mounts/other-{t.mount}", type="kv"),
+    "tune the mount": lambda t: t.post(f"sys/mounts/{t.mount}/tune", default_lease_ttl="1h"),
+    "move the mount": lambda t: t.post("sys/remount", **{"from": t.mount, "to": f"{t.mount}2"}),
+    "put a backup in its place": lambda t: t.post(f"{t.mount}/restore/sealed", backup=ENCODED),
+    "bring a key of its own": lambda t: t.post(
+        f"{t.mount}/keys/sealed/import", ciphertext=ENCODED, type="aes256-gcm96"
+    ),
     "list mounts": lambda t: t.get("sys/mounts"),
     "write a policy": lambda t: t.post("sys/policies/acl/mine", policy=""),
     "make a token": lambda t: t.post("auth/token/create"),

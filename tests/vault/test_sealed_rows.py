@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Barrier
+from typing import Any
 
 import pytest
 from servers.openbao import OpenBao
 from servers.relay import Relay
 from sqlalchemy import Column, Engine, Integer, MetaData, Table, insert, select
+from vault_stage import OLD, Stage
 
 from sqlalchemy_sealed import (
     EncryptedString,
@@ -55,6 +60,12 @@ def application(keystore: MemoryKeystore, provider: VaultTransit) -> Iterator[Se
     sealer.keeper = None
 
 
+@pytest.fixture
+def stage(root: Any, relay: Relay, tmp_path: Path) -> Stage:
+    """Return an application that has one of its two data keys at hand."""
+    return Stage(root, relay, tmp_path)
+
+
 def write(engine: Engine) -> None:
     """Seal many values."""
     with engine.begin() as connection:
@@ -82,6 +93,21 @@ def test_no_value_is_a_call(
     assert read(sqlite_engine) == ROWS
     assert len(relay.requests) == 1
     sealer.keeper = None
+
+
+def test_a_thousand_threads_make_one_call(stage: Stage) -> None:
+    """A key that is not at hand is unwrapped once, however many need it at one moment."""
+    data, barrier = stage.stored(1), Barrier(1000)
+    stage.relay.delay = 0.2
+    stage.asked()
+
+    def read(_: int) -> bytes:
+        barrier.wait()
+        return stage.sealer.open(data, "people.name")
+
+    with ThreadPoolExecutor(1000) as pool:
+        assert set(pool.map(read, range(1000))) == {OLD.encode()}
+    assert stage.asked() == ["POST decrypt/sealed"]
 
 
 def test_without_vault_a_process_goes_on(

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import shutil
+import socket
 import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -113,33 +117,68 @@ def test_a_server_that_does_not_answer_over_tls(bao_tls: OpenBao) -> None:
         fails(ProviderTimeoutError, VaultTransit(vault).version)
 
 
-def test_nobody_leads_out_of_tls(bao: OpenBao, bao_tls: OpenBao) -> None:
-    """A redirect to another server over TLS is followed; one to HTTP would show the token."""
-    target = [bao.url]
+@contextmanager
+def sending_to(location: str, certificates: Path | None = None) -> Iterator[str]:
+    """Serve redirects, over TLS where there are certificates. `{path}` is that of the request."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.send_response(307)
-            self.send_header("Location", f"{target[0]}{self.path}")
+            self.send_header("Location", location.format(path=self.path))
             self.send_header("Content-Length", "0")
             self.end_headers()
 
         def log_message(self, *_: Any) -> None:
             pass
 
-    place = Path(bao_tls.ca_cert).parent
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(place / "vault-cert.pem", place / "vault-key.pem")
+    scheme = "http"
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as standby:
-        standby.socket = context.wrap_socket(standby.socket, server_side=True)
+        if certificates is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificates / "vault-cert.pem", certificates / "vault-key.pem")
+            standby.socket = context.wrap_socket(standby.socket, server_side=True)
+            scheme = "https"
         Thread(target=standby.serve_forever, daemon=True).start()
-        address = f"https://127.0.0.1:{standby.server_port}"
-        provider = tls_provider(address, bao_tls.token, bao_tls.ca_cert)
-        apply(tls_provider(bao_tls.url, bao_tls.token, bao_tls.ca_cert).transit.vault, DesiredKey())
-        assert "from HTTPS to HTTP" in str(fails(ProviderTrustError, provider.version))
-        target[0] = bao_tls.url
-        assert provider.version() == "vault:transit/sealed:v1"
+        yield f"{scheme}://127.0.0.1:{standby.server_port}"
         standby.shutdown()
+
+
+def test_nobody_leads_out_of_tls(bao: OpenBao, bao_tls: OpenBao) -> None:
+    """A redirect to another server over TLS is followed; one to HTTP would show the token."""
+    place, token = Path(bao_tls.ca_cert).parent, bao_tls.token
+    apply(tls_provider(bao_tls.url, token, bao_tls.ca_cert).transit.vault, DesiredKey())
+    with sending_to(f"{bao.url}{{path}}", place) as address:
+        provider = tls_provider(address, token, bao_tls.ca_cert)
+        assert "from HTTPS to HTTP" in str(fails(ProviderTrustError, provider.version))
+    with sending_to(f"{bao_tls.url}{{path}}", place) as address:
+        provider = tls_provider(address, token, bao_tls.ca_cert)
+        assert provider.version() == "vault:transit/sealed:v1"
+
+
+ELSEWHERE = ["http://192.0.2.1:8200/", "HTTP://192.0.2.1/", "//192.0.2.1:8200/v1/"]
+
+
+@pytest.mark.parametrize("location", [*ELSEWHERE, "http://["])
+def test_nobody_leads_to_another_machine_over_http(location: str) -> None:
+    """Where a server of this machine sends us, a token would be read on the way."""
+    with sending_to(location) as address:
+        vault = Vault(address, auth=TokenAuth("t"), timeout=1)
+        fails(ProviderTrustError, VaultTransit(vault).version)
+
+
+@pytest.mark.parametrize("location", ["HTTP://127.0.0.1:1/", " http://127.0.0.1:1/", "//[::1"])
+def test_tls_is_not_left_by_another_spelling(location: str, bao_tls: OpenBao) -> None:
+    """However it is written, that is HTTP, or nothing at all."""
+    with sending_to(location, Path(bao_tls.ca_cert).parent) as address:
+        provider = tls_provider(address, bao_tls.token, bao_tls.ca_cert)
+        fails(ProviderTrustError, provider.version)
+
+
+def test_where_http_is_allowed_a_standby_may_lead_on(monkeypatch: Any) -> None:
+    """Somebody has said that something else protects it."""
+    with sending_to(f"http://{socket.gethostname()}:1/") as address:
+        vault = Vault(address, auth=TokenAuth("t"), timeout=1, allow_http=True)
+        fails(ProviderUnreachableError, VaultTransit(vault).version)
 
 
 # -- addresses
@@ -156,9 +195,11 @@ def test_nobody_leads_out_of_tls(bao: OpenBao, bao_tls: OpenBao) -> None:
         "https://vault.example.org:port",
         "https://vault.example.org:0",
         "https://vault.example.org\n",
+        b"https://vault.example.org/canary",
+        8200,
     ],
 )
-def test_an_address_that_is_none_is_refused_at_once(address: str) -> None:
+def test_an_address_that_is_none_is_refused_at_once(address: object) -> None:
     """What it holds is not repeated: it may be a password."""
     with pytest.raises(OptionError) as caught:
         Vault(address, auth=TokenAuth("t"))
@@ -182,6 +223,13 @@ def test_tokens_and_keys_are_not_sent_unprotected(host: str, monkeypatch: Any) -
 def test_http_is_for_this_machine(host: str) -> None:
     """An agent beside the application needs no TLS."""
     assert Vault(f"http://{host}", auth=TokenAuth("t")).address == f"http://{host}".rstrip("/")
+
+
+@pytest.mark.parametrize("timeout", [0, -1, math.nan, math.inf, True, None, "5"])
+def test_nobody_is_waited_for_without_end(timeout: object) -> None:
+    """A time is a number of seconds."""
+    with pytest.raises(OptionError, match="number of seconds above 0"):
+        Vault("https://vault.example.org", auth=TokenAuth("t"), timeout=timeout)
 
 
 def test_no_address_is_an_error(no_vault_settings: None) -> None:

@@ -204,7 +204,7 @@ def test_many_are_rewrapped_in_few_calls(through: TransitKey, relay: Relay, coun
 
 
 def test_items_are_asked_for_as_they_are_needed(through: TransitKey) -> None:
-    """A million wrapped keys need not be in memory at once."""
+    """A million wrapped keys need not be in memory at once, only 3 batches more than were taken."""
     given = []
 
     def endless() -> Iterator[Item]:
@@ -216,7 +216,7 @@ def test_items_are_asked_for_as_they_are_needed(through: TransitKey) -> None:
     new = through.rewrap(endless())
     for _ in range(BATCH + 1):
         next(new)
-    assert len(given) == 2 * BATCH
+    assert len(given) == 5 * BATCH
 
 
 def test_a_server_that_takes_less_gets_less(
@@ -227,7 +227,8 @@ def test_a_server_that_takes_less_gets_less(
     items = wrapped_items(through, 1600)
     relay.requests.clear()
     assert len(list(through.rewrap(items))) == 1600
-    assert rewraps(relay) == 2 + 8  # 800 and 400 are refused; 200 are not, eight times.
+    # 800 and 400 are refused, perhaps to both of those that ask at a time; 200 are not.
+    assert 2 + 8 <= rewraps(relay) <= 4 + 8
 
 
 def test_one_item_that_is_too_large_is_an_error(through: TransitKey) -> None:
@@ -268,13 +269,16 @@ def test_one_bad_item_is_named_and_nothing_is_lost(
 def test_a_batch_that_is_not_answered_is_not_done(
     through: TransitKey, relay: Relay, root: Any
 ) -> None:
-    """What went wrong for all is not said of an item, and the first batch is kept."""
-    items = wrapped_items(through, 2 * BATCH)
+    """What went wrong for all is not said of an item, and the batches before it are kept."""
+    items = wrapped_items(through, 6 * BATCH)
     new = through.rewrap(items)
     done = [next(new) for _ in range(BATCH)]
     relay.cut()
-    with pytest.raises(ProviderUnreachableError):
-        next(new)
+    with pytest.raises(ProviderUnreachableError):  # noqa: PT012
+        for each in new:
+            done.append(each)
+    assert BATCH <= len(done) < len(items)
+    assert len(done) % BATCH == 0
     relay.mend()
     assert len(done) + len(list(through.rewrap(items[len(done) :]))) == len(items)
 

@@ -100,6 +100,7 @@ def fails(
     *pieces: bytes,
     keys: tuple[bytes, ...] = (FIRST_KEY,),
     destroyed: tuple[bytes, ...] = (),
+    disabled: tuple[bytes, ...] = (),
     context: tuple[str, ...] = LABEL,
     text: str | None = None,
 ) -> Vector:
@@ -107,6 +108,7 @@ def fails(
     lines = [("expect", expect), ("comment", comment)]
     lines += [("data-key", key.hex()) for key in keys]
     lines += [("destroyed-key-id", key_id_of(key).hex()) for key in destroyed]
+    lines += [("disabled-key-id", key_id_of(key).hex()) for key in disabled]
     lines += text_lines("context", context)
     lines += hex_lines("envelope", *pieces) if text is None else text_lines("text", [text])
     return Vector(name, tuple(lines))

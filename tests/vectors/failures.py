@@ -259,6 +259,24 @@ def _other_keys() -> Iterator[Vector]:
         *seal(name, key=SECOND_KEY).flipped("tag").pieces,
         destroyed=(SECOND_KEY,),
     )
+    name = "key_disabled"
+    yield fails(
+        name,
+        "disabled-key",
+        "The reader has the right key and must not use it for now.",
+        *seal(name, key=SECOND_KEY).pieces,
+        keys=both,
+        disabled=(SECOND_KEY,),
+    )
+    name = "key_disabled_and_tag_flipped"
+    yield fails(
+        name,
+        "disabled-key",
+        "The key is not used, so nobody is told that the value was changed, too.",
+        *seal(name, key=SECOND_KEY).flipped("tag").pieces,
+        keys=both,
+        disabled=(SECOND_KEY,),
+    )
     name = "key_id_of_another_key"
     yield fails(
         name,

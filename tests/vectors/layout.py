@@ -19,6 +19,7 @@ HEX = frozenset(
     {
         "data-key",
         "destroyed-key-id",
+        "disabled-key-id",
         "key-id",
         "aead-key",
         "prefix-key",

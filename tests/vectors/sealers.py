@@ -17,6 +17,7 @@ def sealer_with(
     keys: Iterable[bytes],
     destroyed_key_ids: Iterable[bytes] = (),
     *,
+    disabled_key_ids: Iterable[bytes] = (),
     index_key: bytes | None = None,
 ) -> Sealer:
     """
@@ -25,6 +26,7 @@ def sealer_with(
     Args:
         keys: its data keys, the last one being the primary.
         destroyed_key_ids: ids of data keys that it lost.
+        disabled_key_ids: which of its data keys are disabled.
         index_key: its index key.
     """
     provider = LocalRootKey.from_text(LocalRootKey.generate())
@@ -33,8 +35,12 @@ def sealer_with(
         _record(next(generations), key_id, state=KeyState.DESTROYED) for key_id in destroyed_key_ids
     ]
     index_key_id = None if index_key is None else key_id_of(index_key)
+    disabled = set(disabled_key_ids)
     for key in keys:
-        record = replace(_record(next(generations), key_id_of(key)), index_key_id=index_key_id)
+        key_id = key_id_of(key)
+        state = KeyState.DISABLED if key_id in disabled else KeyState.ENABLED
+        record = _record(next(generations), key_id, state=state)
+        record = replace(record, index_key_id=index_key_id)
         records.append(record.with_wrapped(provider.wrap(key, record.binding)))
     if index_key is not None:
         record = replace(_record(1, key_id_of(index_key)), kind=KeyKind.INDEX)

@@ -1,0 +1,104 @@
+"""A file of keys is written a line a record, and lines of records that stay are not made again."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+
+from sqlalchemy_sealed import FileKeystore
+from sqlalchemy_sealed.errors import ConfigurationError
+from sqlalchemy_sealed.keys import KeyKind, KeyRecord, KeyState
+from sqlalchemy_sealed.keystores import document
+from sqlalchemy_sealed.keystores.document import Lines, from_document, line, to_document
+from sqlalchemy_sealed.keystores.fields import to_fields
+from sqlalchemy_sealed.testing import record
+
+LATER = datetime(2027, 1, 31, 23, 59, 59, 5, timezone(timedelta(hours=-3, minutes=-30)))
+RECORDS = {
+    "plain": record(),
+    "index key": record(kind=KeyKind.INDEX),
+    "many generations": replace(record(), generation=1 << 31),
+    "no index key": replace(record(), index_key_id=None),
+    "bridge": replace(record(), bridge_key_id=b"\0bridge\xff"),
+    "due": replace(record(), due=LATER),
+    "bridge and due": replace(record(), bridge_key_id=b"8 bytes.", due=LATER.astimezone(UTC)),
+    "zone": replace(record(), created=LATER),
+    "disabled": record().with_state(KeyState.DISABLED),
+    "destroyed": record().destroyed(),
+    "odd name": record('"quoted" \\ {"wrapped": "x"}, \n\t\0\x1f\x7f é \N{KEY} \u2028'),
+    "odd wrapped key": record().with_wrapped('"\\}, {'),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", RECORDS)
+def test_a_line_is_the_json_of_the_fields(kind: str) -> None:
+    """To the letter what `json` writes, and read back as the same record."""
+    text = line(RECORDS[kind])
+    assert text == json.dumps(to_fields(RECORDS[kind]), ensure_ascii=False)
+    assert from_document(to_document([RECORDS[kind]])) == [RECORDS[kind]]
+
+
+def test_a_record_that_could_not_be_read_again_has_no_line() -> None:
+    """Nor is it remembered."""
+    bad, lines = replace(record(), created=datetime(2026, 1, 1)), Lines()  # noqa: DTZ001
+    with pytest.raises(ConfigurationError):
+        lines.of([bad])
+    assert lines.of([record()]) == [f"  {line(record())}"]
+
+
+def test_no_record_is_dropped_for_its_id() -> None:
+    """Two of one id are no keystore; the last one would take the place of the first."""
+    with pytest.raises(ValueError, match="same id"):
+        to_document([record(), replace(record("other"), key_id=record().key_id)])
+
+
+def test_only_lines_of_changed_records_are_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a record was rewrapped, not even that. The file is as if all lines were made anew."""
+    made: list[KeyRecord] = []
+    monkeypatch.setattr(document, "line", lambda each: made.append(each) or line(each))
+    keystore = FileKeystore(tmp_path / "keys.json")
+    olds = [record(name, n) for name in ("a", "b") for n in range(1, 51)]
+    keystore.add(*olds)
+    made.clear()
+    rewrapped = [old.with_wrapped("new") for old in olds[20:30]]
+    disabled = olds[40].with_state(KeyState.DISABLED)
+    keystore.update_many(zip(olds[20:30], rewrapped, strict=True))
+    keystore.update(olds[40], disabled)
+    keystore.add(record("c"))
+    assert made == [disabled, record("c")]
+    now = [*olds[:20], *rewrapped, *olds[30:40], disabled, *olds[41:], record("c")]
+    assert keystore.path.read_text() == to_document(now)
+
+
+@pytest.mark.parametrize("kind", RECORDS)
+@pytest.mark.parametrize("wrapped", ["new", '"wrapped": "', "", "\N{KEY}"], ids=ascii)
+def test_the_line_of_a_rewrapped_record_is_that_of_a_new_one(kind: str, wrapped: str) -> None:
+    """To the letter, and refused just as well."""
+    before, lines = RECORDS[kind], Lines()
+    lines.of([before])
+    after = before.with_wrapped(wrapped)
+    try:
+        expected = line(after)
+    except ConfigurationError:
+        with pytest.raises(ConfigurationError):
+            lines.of([after])
+    else:
+        assert lines.of([after]) == [f"  {expected}"]
+
+
+def test_a_record_that_another_process_changed_has_a_new_line(tmp_path: Path) -> None:
+    """What is known of the file as it was is not written over what it is."""
+    ours, theirs = (FileKeystore(tmp_path / "keys.json") for _ in range(2))
+    ours.add(record(), record(generation=2))
+    theirs.update(record(), record().destroyed())
+    ours.update(record(generation=2), record(generation=2).with_wrapped("new"))
+    assert FileKeystore(ours.path).load("default") == (
+        record().destroyed(),
+        record(generation=2).with_wrapped("new"),
+    )
