@@ -16,26 +16,32 @@ if TYPE_CHECKING:
 log = logging.getLogger("alembic_ext")
 
 
+RUN_TABLES = {"sealed_runs", "sealed_ranges"}
+"""The tables by which the workers of a run share it; the run makes them."""
+
+
 def keep_the_keys(_context: AutogenContext, upgrade_ops: ops.UpgradeOps) -> PriorityDispatchResult:
     """
-    Leave out of a generated migration that the table of keys be dropped.
+    Leave out of a generated migration that the table of keys, or those of runs, be dropped.
 
-    It is not among the tables of the application's metadata if it was made by
-    `op.create_sealed_keys_table()` or by `DatabaseKeystore.create()`.
+    They are not among the tables of the application's metadata if they were made by
+    `op.create_sealed_keys_table()`, by `DatabaseKeystore.create()`, or by a run.
     """
     kept = {
         (each.schema, each.table_name)
         for each in upgrade_ops.ops
-        if isinstance(each, ops.DropTableOp) and _is_of_keys(each)
+        if isinstance(each, ops.DropTableOp) and _is_kept(each)
     }
     for schema, table in kept:
-        log.info("Left alone: the table of keys %r", f"{schema}.{table}" if schema else table)
+        log.info("Left alone: table %r", f"{schema}.{table}" if schema else table)
     upgrade_ops.ops[:] = [each for each in upgrade_ops.ops if _place(each) not in kept]
     return PriorityDispatchResult.CONTINUE
 
 
-def _is_of_keys(operation: ops.DropTableOp) -> bool:
-    return {column.name for column in operation.to_table().columns} == COLUMNS
+def _is_kept(operation: ops.DropTableOp) -> bool:
+    # Also a table of keys to which somebody has added columns.
+    is_of_keys = {column.name for column in operation.to_table().columns} >= COLUMNS
+    return is_of_keys or operation.table_name in RUN_TABLES
 
 
 def _place(operation: Any) -> tuple[Any, Any] | None:

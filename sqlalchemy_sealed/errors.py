@@ -20,15 +20,16 @@ Every error this library raises.
     │  ├─ StaleKeysError         not asked for too long: the freshness limit or the cache limit
     │  ├─ ColdKeyError           has to be fetched, and an event loop must not wait
     │  └─ KeystoreConflictError  someone else changed it first: load again and retry
-    └─ ProviderError             the KEK provider: a wrong root key, a damaged wrapped key; or
-       ├─ ProviderUnavailableError   it cannot answer now; try later
-       │  ├─ ProviderSealedError     it is up and sealed
-       │  ├─ ProviderUnreachableError  it cannot be reached
-       │  └─ ProviderTimeoutError    it did not answer in time
-       ├─ ProviderTrustError         its certificate is not trusted
-       ├─ ProviderLoginError         the login failed, or its token has ended
-       ├─ ProviderDeniedError        it knows us and does not let us do this
-       └─ ProviderKeyMissingError    it does not have the KEK
+    ├─ ProviderError             the KEK provider: a wrong root key, a damaged wrapped key; or
+    │  ├─ ProviderUnavailableError   it cannot answer now; try later
+    │  │  ├─ ProviderSealedError     it is up and sealed
+    │  │  ├─ ProviderUnreachableError  it cannot be reached
+    │  │  └─ ProviderTimeoutError    it did not answer in time
+    │  ├─ ProviderTrustError         its certificate is not trusted
+    │  ├─ ProviderLoginError         the login failed, or its token has ended
+    │  ├─ ProviderDeniedError        it knows us and does not let us do this
+    │  └─ ProviderKeyMissingError    it does not have the KEK
+    └─ ResealError               a run over the rows of a table was ended by its database
 
 All of them mix in `sqlalchemy.exc.DontWrapMixin`: SQLAlchemy wraps any other exception of a
 bind or result processor in a `StatementError` whose text and `params` hold the plaintext.
@@ -270,3 +271,13 @@ class ProviderKeyMissingError(ProviderError):
     """The KEK provider does not have the KEK: it was deleted, or the name is wrong."""
 
     code = "provider-key-missing"
+
+
+class ResealError(SealedError):
+    """
+    A run over the rows of a table cannot go on: its database refused, or was away for too long.
+
+    What was done stays done. The same run, started again, goes on with what is left.
+    """
+
+    code = "reseal"

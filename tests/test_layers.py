@@ -69,15 +69,35 @@ ROWS = """
 .guard .exact
 .ranking .fips
 sqlalchemy_sealed
+.reseal.psycopgarrays .reseal.forms .reseal.outcome .reseal.pace .reseal.table
+.reseal.failures .reseal.models
+.reseal.converts
+.reseal.changes .reseal.keytext .reseal.retries .reseal.fits
+.reseal.pages
+.reseal.writes
+.reseal.sessions
+.reseal.throttle .reseal.run .reseal.proof
+.reseal.order
+.reseal.alone .reseal.runtables .reseal.verifying
+.reseal.openrun .reseal.moves
+.reseal.claims .reseal.places
+.reseal.sharing .reseal.workers .reseal.constraints
+.reseal.job .reseal.checks
+.reseal.residue_model .reseal.tasks
+.reseal.residue_ask
+.reseal.residue_pgtable .reseal.residue_pgserver .reseal.residue_sqlite
+.reseal.residue_pgcopies .reseal.residue_pgclean .reseal.residue_mariadb
+.reseal.residue
+.reseal
 .testing.inputs .testing.processes
 .testing.keystore_suite .testing.provider_suite
 .testing
 .cli.output .cli.database .cli.column .cli.vaultoptions .cli.demo .cli.demo.model .cli.demo.records
- .cli.demo.registry .cli.fips .cli.index .cli.vault .cli.keyoptions .cli.keyviews
-
-.cli.keystates .cli.rewrap .cli.rotate
-.cli.keys
-.cli.demo.command
+.cli.residue .cli.demo.registry .cli.fips .cli.index .cli.vault .cli.keyoptions .cli.keyviews
+.cli.progress
+.cli.keystates .cli.rewrap .cli.rotate .cli.resealoptions
+.cli.keys .cli.runs .cli.status
+.cli.demo.command .cli.reseal
 .cli.app
 .cli
 alembic_ext

@@ -1,5 +1,5 @@
 """
-The SQL of the documentation, and its loop that reseals, on every database that they are for.
+The SQL of the documentation, on every database that it is for.
 
 A block of SQL in a page begins with a comment that says which database it is for.
 """
@@ -10,9 +10,8 @@ import base64
 import doctest
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from threading import Thread
 
 import pytest
 import sqlalchemy as sa
@@ -20,13 +19,12 @@ from fix_db import empty_schema
 from sqlalchemy import Engine
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
-from sqlalchemy.orm.attributes import flag_modified
 
-from sqlalchemy_sealed import BlindIndex, EncryptedString, Sealer, blind_index, get_sealer
+from sqlalchemy_sealed import BlindIndex, EncryptedString, Sealer, blind_index
+from sqlalchemy_sealed.reseal import reseal
 
 PAGES = Path(__file__).parents[2] / "docs" / "howto"
 DATABASES = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
-Reseal = Callable[..., None]
 
 
 class Base(DeclarativeBase):
@@ -56,22 +54,6 @@ def statements(page: str, engine: Engine) -> list[str]:
     blocks = re.findall(r"^```sql\n-- (\w+)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     assert text.count("```sql") == len(blocks), "a block that does not say its database"
     return [sql for database, sql in blocks if database == DATABASES[engine.dialect.name]]
-
-
-@pytest.fixture
-def reseal() -> Reseal:
-    """Return the function that the page about rotations shows."""
-    text = (PAGES / "rotate-index.md").read_text()
-    [block] = re.findall(r"^```python\n(def is_stale.*?)^reseal\(", text, re.MULTILINE | re.DOTALL)
-    names = {
-        "base64": base64,
-        "flag_modified": flag_modified,
-        "get_sealer": get_sealer,
-        "sa": sa,
-        "Session": Session,
-    }
-    exec(block, names)
-    return names["reseal"]
 
 
 @pytest.fixture
@@ -125,60 +107,19 @@ def test_the_statements_count_the_values_of_each_label(
     assert labels(engine) == {f"12{old}": 26, f"10{old}": 26, f"12{new}": 1, f"10{new}": 1}
 
 
-def test_the_loop_reseals_all_rows(
-    engine: Engine,
-    sealer: Sealer,
-    reseal: Reseal,
-    patients: list[tuple[str | None, str | None]],
+def test_resealed_rows_are_under_the_new_label(
+    engine: Engine, sealer: Sealer, patients: list[tuple[str | None, str | None]]
 ) -> None:
-    """After the page's loop all values are under the new keys, open as before, and are found."""
+    """After the page's step all values are under the new keys, open as before, and are found."""
     new = sealer.rotate(index=True).primary.key_id.hex()
-    reseal(engine, Patient, binary=["email"], text=["note"], size=10)
+    [summary] = reseal(engine, Patient)
+    assert (summary.changed, summary.left, summary.bad) == (27, 0, 0)
     assert labels(engine) == {f"12{new}": 26, f"10{new}": 26}
     query = sa.select(Patient.email, Patient.note).order_by(Patient.id)
     with Session(engine) as session:
         assert [tuple(row) for row in session.execute(query)] == patients
         found = query.where(Patient.email == "patient7@example.org")
         assert session.execute(found).one() == ("patient7@example.org", "note 7")
-
-
-def test_the_loop_does_what_is_left(
-    engine: Engine,
-    sealer: Sealer,
-    reseal: Reseal,
-    patients: list[tuple[str | None, str | None]],
-) -> None:
-    """The page's loop leaves rows alone that are current already."""
-    sealer.rotate()
-    reseal(engine, Patient, binary=["email"], text=["note"])
-    look = "SELECT email, note FROM patients ORDER BY id"
-    before = run(engine, look)
-    reseal(engine, Patient, binary=["email"], text=["note"])
-    assert run(engine, look) == before
-
-
-@pytest.mark.postgres
-def test_a_change_made_at_the_same_moment_is_kept(
-    postgres_engine: Engine, sealer: Sealer, reseal: Reseal
-) -> None:
-    """The page's loop waits for a transaction that has changed a row, and keeps the change."""
-    engine = postgres_engine
-    Base.metadata.create_all(engine)
-    with Session(engine) as session:
-        session.add(Patient(id=1, email="old@example.org", note="n"))
-        session.commit()
-    sealer.rotate()
-    loop = Thread(target=reseal, args=(engine, Patient), kwargs={"binary": ["email"]})
-    with Session(engine) as session:
-        session.get_one(Patient, 1).email = "changed@example.org"
-        session.flush()
-        loop.start()
-        while not run(engine, "SELECT 1 FROM pg_locks WHERE NOT granted"):
-            assert loop.is_alive()
-        session.commit()
-    loop.join()
-    with Session(engine) as session:
-        assert session.get_one(Patient, 1).email == "changed@example.org"
 
 
 def old_table(engine: Engine) -> sa.Table:

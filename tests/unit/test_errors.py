@@ -101,6 +101,7 @@ def test_classes_stand_where_programs_catch_them() -> None:
         "ProviderLoginError": "ProviderError",
         "ProviderDeniedError": "ProviderError",
         "ProviderKeyMissingError": "ProviderError",
+        "ResealError": "SealedError",
     }
 
 

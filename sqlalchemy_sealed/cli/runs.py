@@ -1,0 +1,261 @@
+"""Runs of the commands over the rows of tables, one table after the other, and what they say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from typing import Any
+
+import sqlalchemy as sa
+from rich.markup import escape
+
+from ..errors import SealedError
+from ..reseal.checks import check_keys, findings, refuse
+from ..reseal.job import left, run
+from ..reseal.models import SealedColumn
+from ..reseal.moves import Kind
+from ..reseal.order import STOPPED, Summary
+from ..reseal.outcome import Outcome
+from ..reseal.places import Finding
+from ..reseal.verifying import verify_job
+from ..reseal.workers import stopped_by_signals
+from .database import connected, reached
+from .output import console, print_json, say
+from .progress import shown
+from .resealoptions import Order, RunOptions, made
+
+INTERRUPTED = 130
+"""The exit code of a run that a signal ended: 128 and the number of SIGINT."""
+_NAMED = 20
+"""How many bad rows are named."""
+_DONE = {Kind.RESEAL: "resealed", Kind.ENCRYPT: "encrypted", Kind.DECRYPT: "decrypted"}
+
+
+@dataclass(slots=True)
+class Result:
+    """What was done to some tables."""
+
+    summaries: list[Summary] = field(default_factory=list)
+    is_stopped: bool = False
+
+    @property
+    def exit_code(self) -> int:
+        """0 if all is done; 130 if it was stopped; 1 if rows are bad or left."""
+        if self.is_stopped:
+            return INTERRUPTED
+        bad = any(each.bad or not each.finished for each in self.summaries)
+        return 1 if bad else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a run would do to one table."""
+
+    columns: Sequence[SealedColumn]
+    found: Sequence[Finding]
+    rows: int | None
+    size: int | None
+
+
+def looked_at(order: Order, *, new_key: bool = False) -> list[Plan]:
+    """Return what a run would do, table by table. It needs the keys, and changes nothing."""
+    tables = order.tables()
+    for columns in tables:
+        check_keys(order.kind, columns)
+    plans = []
+    with connected(order.url) as connection:
+        for columns in tables:
+            found = findings(connection, order.kind, columns, order.other, key=order.key or None)
+            connection.rollback()
+            rows = size = None
+            if all(each.is_warning for each in found):
+                job = order.job(connection.engine, columns)
+                if new_key:  # Then each value is under an older key.
+                    types = {each.name: each.type for each in columns}
+                    job = verify_job(job.table, types)
+                rows = left(connection.engine, job)
+                size = _size(connection, columns[0])
+            plans.append(Plan(columns, found, rows, size))
+    return plans
+
+
+def _size(connection: sa.Connection, column: SealedColumn) -> int | None:
+    """Return how many bytes a table has, where the database says so."""
+    if connection.dialect.name != "postgresql":
+        return None
+    table = sa.table(column.table, schema=column.schema)
+    name = connection.dialect.identifier_preparer.format_table(table)
+    statement = sa.text("SELECT pg_table_size(CAST(:name AS regclass))")
+    return int(connection.scalar(statement, {"name": name}) or 0)
+
+
+def run_all(order: Order, options: RunOptions, plans: Sequence[Plan], *, as_json: bool) -> Result:
+    """
+    Do an order, table by table, and say what was done.
+
+    SIGINT ends it after the batch that is under way. What was done before an error is said first.
+    """
+    refuse([each for plan in plans for each in plan.found])
+    result = Result()
+    problem: SealedError | None = None
+    with stopped_by_signals() as stop, reached(order.url) as engine:
+        for number, plan in enumerate(plans):
+            if stop.is_set():
+                break
+            job = order.job(engine, plan.columns)
+            try:
+                with shown(plan.columns[0].table_label, plan.rows) as told:
+                    summary = run(
+                        engine,
+                        job,
+                        worker=partial(made, order, number),
+                        stop=stop,
+                        tell=partial(_told, told),
+                        **options.arguments(),
+                    )
+            except SealedError as error:
+                problem = error
+                break
+            result.summaries.append(summary)
+            if not as_json:
+                say_summary(order.kind, summary)
+        result.is_stopped = stop.is_set()
+    if as_json:
+        print_json(document_of(order.kind, result, problem))
+    if problem is not None:
+        raise problem
+    return result
+
+
+def _told(told: Callable[[int], None], outcome: Outcome) -> None:
+    told(outcome.read)
+
+
+# -- what is said
+
+
+def say_plans(order: Order, plans: Sequence[Plan], *, as_json: bool) -> bool:
+    """Say what a run would do, and return whether nothing stands in its way."""
+    is_clear = all(each.is_warning for plan in plans for each in plan.found)
+    if as_json:
+        print_json(
+            {
+                "kind": str(order.kind),
+                "dry_run": True,
+                "tables": [_planned(plan) for plan in plans],
+                "possible": is_clear,
+            }
+        )
+        return is_clear
+    for plan in plans:
+        first = plan.columns[0]
+        names = ", ".join(each.name for each in plan.columns)
+        say_findings(plan.found)
+        if plan.rows is None:
+            continue
+        verb = "opened" if order.kind is Kind.VERIFY else _DONE[order.kind]
+        line = f"{escape(f'{first.table_label} ({names})')}: {said_rows(plan.rows)} would be {verb}"
+        if plan.size is not None:
+            line += f"; the table has {said_size(plan.size)}"
+        say(console(), line)
+    return is_clear
+
+
+def say_findings(found: Sequence[Finding]) -> None:
+    """Say what stands in the way, and what should be known."""
+    for each in found:
+        mark = "[yellow]![/]" if each.is_warning else "[red]✗[/]"
+        say(console(), f"{mark} {escape(str(each))}")
+
+
+def _planned(plan: Plan) -> dict[str, Any]:
+    return {
+        "table": plan.columns[0].table_label,
+        "columns": [each.name for each in plan.columns],
+        "rows": plan.rows,
+        "table_bytes": plan.size,
+        "findings": [
+            {"where": each.where, "problem": each.problem, "warning": each.is_warning}
+            for each in plan.found
+        ],
+    }
+
+
+def say_summary(kind: Kind, summary: Summary) -> None:
+    """Say what a run did to one table."""
+    rows = summary.read if kind is Kind.VERIFY else summary.changed
+    verb = "opened" if kind is Kind.VERIFY else _DONE[kind]
+    is_good = summary.finished and not summary.bad
+    mark = "[green]✓[/]" if is_good else "[yellow]![/]"
+    line = f"{mark} {escape(summary.table)}: {said_rows(rows)} {verb}"
+    if rows and summary.seconds:
+        speed = rows / summary.seconds
+        line += f" in {said_seconds(summary.seconds)} ({speed:,.0f} rows/s)"
+    if summary.left is not None:
+        line += f"; {summary.left:,} left"
+    say(console(), line)
+    if summary.lost:
+        say(
+            console(),
+            f"  {said_rows(summary.lost)} changed meanwhile by others; what they wrote stands",
+        )
+    if summary.workers_lost and summary.reason != STOPPED:
+        failed = f"{summary.workers_lost} worker{'s' if summary.workers_lost != 1 else ''}"
+        say(console(), f"  {failed} failed; the others did their part")
+    if not summary.finished:
+        say(console(), f"  [yellow]not finished:[/] {escape(summary.reason)}")
+    for row in summary.bad_rows[:_NAMED]:
+        key = ", ".join(str(part) for part in row.key)
+        say(
+            console(),
+            f"  [red]bad row[/] {escape(key)}: {escape(row.column)}: {escape(row.problem)}",
+        )
+    more = summary.bad - len(summary.bad_rows[:_NAMED])
+    if more > 0:
+        say(console(), f"  and {more:,} more bad row{'s' if more != 1 else ''}")
+
+
+def document_of(kind: Kind, result: Result, problem: SealedError | None) -> dict[str, Any]:
+    """Return what a run did, as JSON has it."""
+    return {
+        "kind": str(kind),
+        "dry_run": False,
+        "tables": [_summed(each) for each in result.summaries],
+        "stopped": result.is_stopped,
+        "done": problem is None and result.exit_code == 0,
+        "error": None if problem is None else {"code": problem.code, "problem": str(problem)},
+    }
+
+
+def _summed(summary: Summary) -> dict[str, Any]:
+    document = asdict(summary)
+    document["seconds"] = round(summary.seconds, 3)
+    document["bad_rows"] = [
+        asdict(row) | {"key": [str(part) for part in row.key]} for row in summary.bad_rows
+    ]
+    del document["kind"]
+    return document
+
+
+def said_rows(rows: int) -> str:
+    """Return a number of rows in words."""
+    return f"{rows:,} row{'s' if rows != 1 else ''}"
+
+
+def said_size(size: int) -> str:
+    """Return a number of bytes in words, such as 1.5 GiB."""
+    number = float(size)
+    for unit in ("bytes", "KiB", "MiB", "GiB"):
+        if number < 1024:
+            return f"{number:,.0f} {unit}" if unit == "bytes" else f"{number:,.1f} {unit}"
+        number /= 1024
+    return f"{number:,.1f} TiB"
+
+
+def said_seconds(seconds: float) -> str:
+    """Return a time in words, such as 2 h 5 min."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

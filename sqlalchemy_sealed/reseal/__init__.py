@@ -1,0 +1,43 @@
+"""
+Moving the data of live tables: to new keys, from plaintext to sealed and back.
+
+One engine does all of it. It pages by key, seals outside of transactions, and writes each batch by
+one statement that leaves rows alone which changed since they were read.
+"""
+
+from __future__ import annotations
+
+from .changes import Change, decrypt_change, encrypt_change, reseal_change
+from .job import run
+from .models import SealedColumn, sealed_columns
+from .order import Job, Summary
+from .outcome import BadRow, Outcome
+from .pages import Range
+from .proof import Status, status
+from .run import Runner
+from .table import MovedTable, moved_table
+from .tasks import decrypt, encrypt, reseal, verify
+
+__all__ = [
+    "BadRow",
+    "Change",
+    "Job",
+    "MovedTable",
+    "Outcome",
+    "Range",
+    "Runner",
+    "SealedColumn",
+    "Status",
+    "Summary",
+    "decrypt",
+    "decrypt_change",
+    "encrypt",
+    "encrypt_change",
+    "moved_table",
+    "reseal",
+    "reseal_change",
+    "run",
+    "sealed_columns",
+    "status",
+    "verify",
+]

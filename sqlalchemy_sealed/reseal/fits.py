@@ -1,0 +1,112 @@
+"""Whether values fit: plaintext a sealed type, and envelopes a column."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import mysql
+from sqlalchemy.exc import DBAPIError, SAWarning, SQLAlchemyError
+from sqlalchemy.sql.sqltypes import _Binary
+from sqlalchemy.types import TypeEngine
+
+from ..errors import SealedError
+from ..types import Encrypted
+from .forms import looks_sealed
+
+_SIZES: dict[type[TypeEngine[Any]], int] = {
+    mysql.TINYTEXT: 255,
+    mysql.TINYBLOB: 255,
+    mysql.TEXT: 65_535,
+    sa.BLOB: 65_535,
+    mysql.MEDIUMTEXT: 16_777_215,
+    mysql.MEDIUMBLOB: 16_777_215,
+}
+"""Bytes of the types of MariaDB and MySQL that have a limit without saying it."""
+_UNREADABLE = (SQLAlchemyError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError)
+
+
+def innermost(type_: TypeEngine[Any]) -> TypeEngine[Any]:
+    """Return what a domain is made of."""
+    while (inner := getattr(type_, "data_type", None)) is not None:
+        type_ = inner
+    return type_
+
+
+def holds_text(type_: TypeEngine[Any]) -> bool:
+    """Whether values of a type are texts of any letters."""
+    type_ = innermost(type_)
+    return isinstance(type_, sa.String) and not isinstance(type_, sa.Enum)
+
+
+def holds_bytes(type_: TypeEngine[Any]) -> bool:
+    """Whether values of a type are bytes."""
+    return isinstance(innermost(type_), _Binary)
+
+
+def room_of(connection: sa.Connection, type_: TypeEngine[Any]) -> int | None:
+    """Return how long values of a column may be, in characters or bytes; None for any length."""
+    if connection.dialect.name == "sqlite":
+        return None
+    type_ = innermost(type_)
+    length = getattr(type_, "length", None)
+    if isinstance(length, int):
+        return length
+    if connection.dialect.name in ("mysql", "mariadb"):
+        return next((size for kind, size in _SIZES.items() if type(type_) is kind), None)
+    return None
+
+
+def sealed_rows(
+    connection: sa.Connection, table: sa.TableClause, name: str, type_: TypeEngine[Any]
+) -> int:
+    """Return how many values of a column look sealed, in the form that fits it."""
+    if not (holds_text(type_) or holds_bytes(type_)):
+        return 0
+    column: sa.ColumnClause[Any] = sa.column(name, _selectable=table)
+    looks = looks_sealed(connection, column, is_text=holds_text(type_))
+    rows = sa.select(sa.func.count()).select_from(table).where(looks)
+    return int(connection.scalar(rows) or 0)
+
+
+def problem_of_values(
+    connection: sa.Connection,
+    table: sa.TableClause,
+    name: str,
+    type_: Encrypted[Any],
+    *,
+    is_in_place: bool,
+) -> str | None:
+    """
+    Return what is wrong with plaintext for a sealed type, by the first value that is there.
+
+    None if it fits, or if there is no value. It says nothing of the value.
+
+    Args:
+        connection: to the database.
+        table: whose column.
+        name: that of the column.
+        type_: by which its values would be sealed.
+        is_in_place: whether some of the values may be sealed already.
+    """
+    column = sa.column(name, type_.inner, _selectable=table)
+    raw: sa.ColumnClause[Any] = sa.column(name, _selectable=table)
+    statement = sa.select(column).select_from(table).where(raw.is_not(None)).limit(1)
+    if is_in_place:
+        looks = looks_sealed(connection, raw, is_text=type_.settings.is_text)
+        statement = statement.where(sa.not_(looks))
+    inner = type(type_.inner).__name__
+    try:
+        with warnings.catch_warnings(), connection.begin_nested():
+            warnings.simplefilter("ignore", SAWarning)  # SQLite has no decimals.
+            value = connection.scalar(statement)
+        if value is not None:
+            type_.codec.encode(value)
+    except SealedError as error:
+        return f"a value of it cannot be sealed as {inner}: {error.problem}"
+    except _UNREADABLE as error:
+        orig = error.orig if isinstance(error, DBAPIError) else None
+        kind = type(error if orig is None else orig).__name__
+        return f"its values cannot be read as {inner} ({kind}); declare a type that fits them"
+    return None

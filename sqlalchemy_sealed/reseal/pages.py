@@ -1,0 +1,159 @@
+"""
+Pages of rows by key: each begins after the last row of the one before.
+
+The database walks its index on the key; nothing is skipped by OFFSET, and rows that come or go
+meanwhile do not shift the pages.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial, reduce
+from typing import Any
+
+import sqlalchemy as sa
+
+from .changes import Change
+from .outcome import Key
+from .table import MovedTable
+
+_TEXTS = ("text", "character varying")
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Rows whose key is above *after* and not above *through*; None stands for no bound."""
+
+    after: Key | None = None
+    through: Key | None = None
+
+
+def page(  # noqa: PLR0913 - what a page is of
+    connection: sa.Connection,
+    table: MovedTable,
+    changes: Sequence[Change],
+    range_: Range,
+    size: int,
+    *,
+    all_rows: bool = False,
+    limit: int | None = None,
+) -> sa.Select[Any]:
+    """
+    Return the SELECT of the next rows that are left to do, in the order of their key.
+
+    The columns are those of the key; then, for each change, the stored value as it is compared when
+    it is replaced; after these, for each change that reads by a type, the value by that type; and,
+    if there is more than one change, for each of them 1 if the row is left to do by it, else 0.
+
+    Args:
+        connection: to the database of the table.
+        table: what is read.
+        changes: what will be done.
+        range_: where to read; *after* is the key of the last row that was read.
+        size: the most rows.
+        all_rows: whether rows are read that are not left to do, too. It is not told then which.
+        limit: on PostgreSQL, the page ends with the row whose values are the first to fill so many
+            bytes, so that it may be short though others follow.
+    """
+    column = partial(_column, table.selectable)
+    key = [column(name) for name in table.key]
+    read = [compared(connection, table, change, column(change.source)) for change in changes]
+    typed = [
+        sa.type_coerce(column(change.source), change.reads)
+        for change in changes
+        if change.reads is not None
+    ]
+    todo = [] if all_rows else [_todo(connection, column, change) for change in changes]
+    flags = [sa.case((each, sa.literal_column("1")), else_=sa.literal_column("0")) for each in todo]
+    parts = [*key, *read, *typed, *(flags if len(flags) > 1 else [])]
+    named: list[Any] = [part.label(f"c{n}") for n, part in enumerate(parts)]
+    statement: sa.Select[Any] = _select(named).order_by(*key).limit(size)
+    if range_.after is not None:
+        statement = statement.where(beyond(key, range_.after))
+    if range_.through is not None:
+        statement = statement.where(sa.not_(beyond(key, range_.through)))
+    if not all_rows:
+        statement = statement.where(sa.or_(*todo))
+    if limit is None or connection.dialect.name != "postgresql":
+        return statement
+    return _limited(statement, len(key), _size(table, column, changes), limit)
+
+
+def _limited(
+    statement: sa.Select[Any], keys: int, size: sa.ColumnElement[Any], limit: int
+) -> sa.Select[Any]:
+    """Return a page that ends with the row that is the first to fill a number of bytes."""
+    rows = statement.add_columns(size.label("size")).subquery("p")
+    columns: list[Any]
+    *columns, own = rows.c
+    so_far = sa.func.sum(own).over(order_by=columns[:keys], rows=(None, 0)) - own
+    summed = sa.select(*columns, so_far.label("before")).subquery("s")
+    *columns, before = summed.c
+    found: sa.Select[Any] = _select(columns)
+    return found.where(before < limit).order_by(*columns[:keys])
+
+
+def _size(table: MovedTable, column: Any, changes: Sequence[Change]) -> sa.ColumnElement[Any]:
+    """Return the SQL of the bytes of a row's values; of what is compressed and no text, so."""
+    sizes: list[Any] = []
+    for change in changes:
+        has_length = table.sql_types[change.source] in ("bytea", *_TEXTS)
+        size = sa.func.octet_length if has_length else sa.func.pg_column_size
+        sizes.append(sa.func.coalesce(size(column(change.source)), 0))
+    return reduce(operator.add, sizes)
+
+
+def _select(columns: Sequence[Any]) -> Any:
+    return sa.select(*columns)
+
+
+def left(
+    connection: sa.Connection, table: MovedTable, changes: Sequence[Change]
+) -> sa.ColumnElement[bool]:
+    """Return the condition that a row is left to do by one of the changes."""
+    column = partial(_column, table.selectable)
+    return sa.or_(*(_todo(connection, column, change) for change in changes))
+
+
+def _todo(connection: sa.Connection, column: Any, change: Change) -> sa.ColumnElement[bool]:
+    return change.todo(connection, column(change.source), column(change.target))
+
+
+def beyond(key: Sequence[sa.ColumnElement[Any]], values: Key) -> sa.ColumnElement[bool]:
+    """Return the condition that a key is above another one, in the order of its columns."""
+    first, value = key[0], values[0]
+    if len(key) == 1:
+        return first > sa.literal(value, first.type)
+    # Not `(a, b) > (1, 2)`: MariaDB does not use an index for that. The outer bound is for the
+    # planner, to which the OR alone says nothing.
+    return sa.and_(
+        first >= sa.literal(value, first.type),
+        sa.or_(first > sa.literal(value, first.type), beyond(key[1:], values[1:])),
+    )
+
+
+def compared(
+    connection: sa.Connection, table: MovedTable, change: Change, column: sa.ColumnElement[Any]
+) -> sa.ColumnElement[Any]:
+    """
+    Return a column in the form in which its old value is compared.
+
+    What is no text is compared as the text that the database writes of it: as numbers, 1.0 and
+    1.00 are the same, and not all that a driver gives is, bound again, what it was.
+    """
+    if change.is_text and connection.dialect.name == "postgresql" and needs_cast(table, change):
+        return sa.cast(column, sa.Text())
+    if change.is_text and connection.dialect.name in ("mysql", "mariadb"):
+        return sa.func.convert(column.op("USING")(sa.literal_column("utf8mb4")))
+    return column
+
+
+def needs_cast(table: MovedTable, change: Change) -> bool:
+    """Whether the column that is read is none that PostgreSQL compares as a text."""
+    return table.sql_types[change.source] not in _TEXTS
+
+
+def _column(selectable: sa.TableClause, name: str) -> sa.ColumnElement[Any]:
+    return selectable.c[name]
