@@ -1,8 +1,9 @@
 """
 Rewraps the keys of a keystore after the KEK was turned: same keys, new wrapping, rows untouched.
 
-Keys are written back in batches. A run that is killed has kept all but the last batch, and the
-next run goes on with what is left, since a key that is wrapped as it should be is passed over.
+Keys are written back in batches, each while the next one comes in. A run that is killed has kept
+all but these two, and the next run goes on with what is left, since a key that is wrapped as it
+should be is passed over.
 """
 
 from __future__ import annotations

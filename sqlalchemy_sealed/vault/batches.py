@@ -10,7 +10,7 @@ Synopsis:
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from typing import TypeVar
@@ -22,12 +22,14 @@ AT_A_TIME = 2
 """Requests that are under way together."""
 
 
-def in_batches(work: Callable[[list[T]], R], items: Iterable[T], size: int) -> Iterator[R]:
+def in_batches(
+    work: Callable[[list[T]], R], items: Iterable[T], size: int
+) -> Generator[R, None, None]:
     """
     Yield what *work* returns for each batch, in order.
 
-    Less than a batch is worked at here, on no other thread. No batch is begun after one that
-    failed was asked for; those under way are waited for.
+    Less than a batch is worked at here, on no other thread. After a batch that fails no other is
+    begun, but those that are under way are waited for.
 
     Args:
         work: is called with a batch, on another thread.

@@ -39,7 +39,7 @@ def rewrap_until_killed(opened: Opened, provider: VaultTransit, tells: int, paus
         KeyManager(opened(), provider).rewrap(progress=lambda done, _: tell.send(done))
 
     hear, tell = FORK.Pipe(duplex=False)
-    child = in_child(rewrap)
+    child, done = in_child(rewrap), 0
     try:
         for _ in range(tells):
             assert hear.poll(60), "the process does not get on"
@@ -57,7 +57,7 @@ def test_a_rewrap_that_is_killed_again_and_again_loses_no_key(
     """All keys still unwrap, what was told to be done is done, and a last run does the rest."""
     fill(opened(), root, transit.mount, KEYS)
     transit.rotate()
-    chance = random.Random(6)
+    chance, new = random.Random(6), []
     for _ in range(KILLS):
         done = rewrap_until_killed(
             opened, provider, chance.randrange(2, 4), chance.uniform(0, 0.01)
