@@ -7,7 +7,6 @@ sealed rows and, in a table, the keystore; applications, which reach Vault by a 
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import subprocess
@@ -21,12 +20,11 @@ from uuid import uuid4
 import pytest
 import sqlalchemy as sa
 from fix_db import empty_schema
-from runbook import DOCS, FENCE, Section, queries
+from runbook import Section, queries
 from servers import openbao
 from servers.openbao import OpenBao
 from servers.relay import Relay, relaying
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
-from sqlalchemy.orm.attributes import flag_modified
 
 from sqlalchemy_sealed import (
     BlindIndex,
@@ -44,6 +42,7 @@ from sqlalchemy_sealed import (
 from sqlalchemy_sealed.keys import KeyKind, KeyRecord
 from sqlalchemy_sealed.keystores.database import DatabaseKeystore
 from sqlalchemy_sealed.providers.vault import VaultTransit
+from sqlalchemy_sealed.reseal.tasks import reseal
 from sqlalchemy_sealed.vault import AppRoleAuth, DesiredKey, TokenAuth, Vault, apply, policy
 
 ROWS = 20
@@ -158,14 +157,10 @@ class Shop:
             return dict(connection.exec_driver_sql(query).all())
 
     def reseal(self) -> None:
-        """Run the loop of the page about the index key over all rows."""
-        page = (DOCS / "howto" / "rotate-index.md").read_text()
-        (loop,) = [text for _, text in FENCE.findall(page) if "def reseal(" in text]
-        definitions, _, _ = loop.rpartition("\n\nreseal(")
-        names = {"base64": base64, "sa": sa, "Session": Session}
-        names |= {"flag_modified": flag_modified, "get_sealer": get_sealer}
-        exec(definitions, names)
-        names["reseal"](self.engine, Customer, binary=["email"], text=["note"])
+        """Reseal all rows, as `sealed rotate` does."""
+        for summary in reseal(self.engine, Base):
+            assert summary.finished
+            assert not summary.bad
 
     # -- who works on it
 

@@ -80,7 +80,7 @@ def test_an_unknown_key_that_all_threads_need_is_one_look(parts: Parts) -> None:
     sealer = parts.sealer()
     data = sealer.seal(b"value", "a.b")
     unknown = data[:4] + bytes(8) + data[12:]
-    parts.keystore.delay = 0.05
+    parts.keystore.delay = 1.0  # Longer than it takes a thousand threads to start.
     loads = parts.keystore.loads
     errors = together(1000, lambda: sealer.open(unknown, "a.b"))
     assert {type(error) for error in errors} == {UnknownKeyError}
