@@ -16,6 +16,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
+from ...keystores.connecting import shown
 from ..output import Command, console, json_option, print_json, say
 from .model import SEALED_COLUMNS, TABLE
 from .records import people
@@ -79,7 +80,7 @@ def demo(ctx: click.Context, url: str | None, records: int, *, keep: bool, as_js
     with temporary_folder(kept=kept) as folder:
         engine = connect(url or f"sqlite:///{folder / 'patients.sqlite'}")
         registry = Registry(engine, make_keys(folder))
-        findings = Findings(engine.url.render_as_string(), str(folder), records)
+        findings = Findings(shown(engine.url), str(folder), records)
         show = Show(Console(quiet=True) if as_json else console(), findings)
         registry.create()
         try:

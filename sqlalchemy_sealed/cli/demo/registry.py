@@ -21,6 +21,7 @@ from ... import secretfile
 from ...envelope import KEY_ID_SIZE, MAGIC, SLOT_SIZE
 from ...errors import ConfigurationError, MissingExtraError, OpenError, RefusedOperationError
 from ...keymanager import KeyManager
+from ...keystores.connecting import shown
 from ...keystores.file import FileKeystore
 from ...providers.local import LocalRootKey
 from ...sealer import Sealer, get_sealer
@@ -70,7 +71,7 @@ def connect(url: str) -> Engine:
         problem = _not_a_url()
     except DBAPIError as error:
         problem = ConfigurationError(
-            f"no connection: {str(error.orig).strip()}", where=parsed.render_as_string()
+            f"no connection: {str(error.orig).strip()}", where=shown(parsed)
         )
     else:
         if not exists:
@@ -78,7 +79,7 @@ def connect(url: str) -> Engine:
         engine.dispose()
         problem = ConfigurationError(
             f"there is a table {TABLE} already; drop it if it is from an earlier run with --keep",
-            where=parsed.render_as_string(),
+            where=shown(parsed),
         )
     raise problem
 
