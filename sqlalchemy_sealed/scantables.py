@@ -16,9 +16,9 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import HSTORE
 from sqlalchemy.engine.reflection import Inspector, ObjectKind
 from sqlalchemy.exc import SAWarning
-from sqlalchemy.sql.sqltypes import _Binary
 from sqlalchemy.types import TypeEngine
 
+from .columntypes import holds_bytes, holds_text, innermost
 from .errors import ConfigurationError
 from .scangrants import Grants
 
@@ -119,23 +119,15 @@ def _anything(types: dict[str, TypeEngine[Any]]) -> Iterator[tuple[str, bool]]:
 
 def _texts_and_bytes(types: dict[str, TypeEngine[Any]]) -> Iterator[tuple[str, bool]]:
     for name, type_ in types.items():
-        kind = _innermost(type_)
-        if isinstance(kind, _Binary):
+        if holds_bytes(type_):
             yield name, True
-        elif isinstance(kind, sa.String) and not isinstance(kind, sa.Enum):
+        elif holds_text(type_):
             yield name, False
-
-
-def _innermost(type_: TypeEngine[Any]) -> TypeEngine[Any]:
-    """Return what a domain is made of."""
-    while (inner := getattr(type_, "data_type", None)) is not None:
-        type_ = inner
-    return type_
 
 
 def _said(type_: TypeEngine[Any]) -> str:
     """Return the name of a type that may have texts or bytes inside; nothing for another one."""
-    kind = _innermost(type_)
+    kind = innermost(type_)
     if not isinstance(kind, _NESTING):
         return ""
     return type(kind).__name__.upper().replace("NULLTYPE", "unknown type")

@@ -16,7 +16,7 @@ PACKAGES = ("sqlalchemy_sealed", "alembic_ext")
 # A module imports from the rows above its own, and from nothing else of ours. A new module needs
 # a place here. `.` stands for sqlalchemy_sealed.
 ROWS = """
-.errors .locks
+.errors .locks .hints .columntypes .drivercodes
 .envelope .context .masked .given .scangrants
 .aead .padding .secretfile .scantables
 .keys .scan

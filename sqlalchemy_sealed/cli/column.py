@@ -11,7 +11,6 @@ import warnings
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -23,6 +22,7 @@ from ..context import Context
 from ..envelope import MAGIC, from_text, parse, to_text
 from ..environment import configure_from_env
 from ..errors import ConfigurationError, NotAnEnvelopeError, OpenError, OptionError
+from ..hints import near
 from ..sealer import get_sealer
 
 T = TypeVar("T")
@@ -178,8 +178,8 @@ def _type_of(connection: sa.Connection, name: Name) -> TypeEngine[Any]:
     def columns() -> tuple[dict[str, TypeEngine[Any]] | None, list[str]]:
         inspector = sa.inspect(connection)
         if name.schema is not None and not inspector.has_schema(name.schema):
-            near = _near(name.schema, inspector.get_schema_names())
-            raise ConfigurationError(f"there is no schema {name.schema!r}{near}")
+            hint = _near(name.schema, inspector.get_schema_names())
+            raise ConfigurationError(f"there is no schema {name.schema!r}{hint}")
         try:
             described = inspector.get_columns(name.table, schema=name.schema)
         except NoSuchTableError:
@@ -202,10 +202,11 @@ def _type_of(connection: sa.Connection, name: Name) -> TypeEngine[Any]:
 
 
 def _near(name: str, names: list[str]) -> str:
-    near = get_close_matches(name, names, n=1) or [
-        each for each in names if each.casefold() == name.casefold()
-    ]
-    return f"; did you mean {near[0]!r}?" if near else ""
+    hint = near(name, names)
+    for each in names:
+        if not hint and each.casefold() == name.casefold():
+            hint = near(each, [each])
+    return hint
 
 
 def _is_envelope(stored: Any) -> bool:

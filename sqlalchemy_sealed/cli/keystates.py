@@ -19,7 +19,15 @@ from ..scan import Scan, check_no_rows, said_rows, scan
 from .database import connected
 from .keyoptions import KeyId, dry_run_option, found, keystore_of, keystore_option
 from .keyviews import fields_of
-from .output import Command, console, json_option, print_json, say
+from .output import (
+    Command,
+    check_can_ask,
+    console,
+    count_of,
+    json_option,
+    print_json,
+    say,
+)
 
 _NAME = click.option("--name", help="Its key name; by default all names are looked through.")
 _SKIPPED = 10
@@ -112,8 +120,8 @@ def destroy(  # noqa: PLR0913 - the options
     are, and the exit code is 1. Disable it first, and wait until all applications have read the
     keystore: one that has not may seal further values under it. Needs the keystore only.
     """
-    if as_json and not (yes or dry_run):
-        raise click.UsageError("with --json nobody can be asked; give --yes, too")
+    if not (yes or dry_run):
+        check_can_ask(as_json=as_json)
     store = keystore_of(keystore_line)
     keyset, record = found(store, key_id, name)
     check_can_destroy(keyset, record)
@@ -161,8 +169,7 @@ def _scanned(
         return seen
     place = shown(connection.engine.url)
     result = said_rows(seen.found) if seen.found else "no row under this key"
-    columns = f"{seen.columns} column{'s' if seen.columns != 1 else ''}"
-    tables = f"{seen.tables} table{'s' if seen.tables != 1 else ''}"
+    columns, tables = count_of(seen.columns, "column"), count_of(seen.tables, "table")
     say(console(), f"{escape(place)}: {columns} of {tables}: {escape(result)}")
     if seen.skipped:
         more = len(seen.skipped) - _SKIPPED

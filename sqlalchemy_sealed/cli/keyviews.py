@@ -12,6 +12,7 @@ from rich.table import Table
 
 from ..keylife import Stage, stage
 from ..keys import KeyKind, KeyRecord, Keyset
+from .output import count_of
 
 _STYLES = {
     Stage.PRIMARY: "green",
@@ -76,7 +77,7 @@ def due_of(record: KeyRecord, keyset: Keyset, now: datetime) -> str:
     if record.due is None:
         return "never due"
     days = abs(record.due - now).days
-    count = f"{days} day{'s' if days != 1 else ''}"
+    count = count_of(days, "day")
     if record.due > now:
         return f"due in {count}" if days else "due in less than a day"
     return f"[red]overdue for {count}[/]" if days else "[red]overdue[/]"

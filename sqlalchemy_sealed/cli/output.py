@@ -33,6 +33,22 @@ def say(out: Console, message: str) -> None:
     out.print(message, soft_wrap=True)
 
 
+def count_of(number: int, noun: str) -> str:
+    """Return a number of things in words, such as `1 row` or `1,200 rows`."""
+    return f"{number:,} {noun}{'s' if number != 1 else ''}"
+
+
+def check_can_ask(*, as_json: bool) -> None:
+    """
+    Refuse a question where one JSON document is all that may be printed.
+
+    Raises:
+        click.UsageError: that is so.
+    """
+    if as_json:
+        raise click.UsageError("with --json nobody can be asked; give --yes, too")
+
+
 def print_json(document: Any) -> None:
     """Print a JSON document."""
     click.echo(json.dumps(document, indent=2, ensure_ascii=False))

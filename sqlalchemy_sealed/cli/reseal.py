@@ -11,7 +11,7 @@ from ..reseal.checks import check_keys, refuse
 from ..reseal.models import configured_sealers
 from ..reseal.moves import Kind
 from .keyoptions import dry_run_option
-from .output import Command, console, json_option, say
+from .output import Command, check_can_ask, console, json_option, say
 from .resealoptions import Order, RunOptions, columns_arguments, run_options
 from .runs import Plan, looked_at, run_all, say_findings, say_plans
 
@@ -124,8 +124,8 @@ def decrypt(  # noqa: PLR0913 - the options
 
     Exits with 1 if a value does not open or rows are left, with 130 if it was stopped.
     """
-    if as_json and not (yes or dry_run):
-        raise click.UsageError("with --json nobody can be asked; give --yes, too")
+    if not (yes or dry_run):
+        check_can_ask(as_json=as_json)
     order = Order(url, models, _columns(names), Kind.DECRYPT, target, options.key)
     plans = looked_at(order)
     if not (yes or dry_run):

@@ -14,7 +14,7 @@ from ..reseal.residue import LOCK_SECONDS, STEPS
 from ..reseal.residue import residue as looked
 from ..reseal.residue_model import Residue, State, Step
 from .database import connected
-from .output import Command, console, json_option, print_json, say
+from .output import Command, check_can_ask, console, json_option, print_json, say
 
 _INDENTED = (0, 0, 0, 2)
 _COLOURS = {
@@ -69,8 +69,8 @@ def residue(  # noqa: PLR0913 - one argument an option
     looked at. No value is shown. Exits with 1 if a step of the cleaning was not done.
     """
     clean = clean and not dry_run
-    if clean and as_json and not yes:
-        raise click.UsageError("with --json nobody can be asked; give --yes, too")
+    if clean and not yes:
+        check_can_ask(as_json=as_json)
     with connected(url) as connection:
         engine = connection.engine
         table, name = _named(connection, column, schema)

@@ -15,7 +15,7 @@ from ..keymanager import KeyManager
 from ..rewrapping import Progress as Tell
 from ..rewrapping import Rewrapped, outdated
 from .keyoptions import dry_run_option, kek_option, keystore_option, manager_of
-from .output import Command, console, json_option, print_json, say
+from .output import Command, console, count_of, json_option, print_json, say
 
 _NAMED = 20
 """How many keys that could not be rewrapped are named."""
@@ -91,7 +91,7 @@ def _say_left(manager: KeyManager, names: tuple[str, ...] | None, *, as_json: bo
     else:
         say(
             console(),
-            f"{_keys(left)} would be rewrapped under {escape(version)}; "
+            f"{count_of(left, 'key')} would be rewrapped under {escape(version)}; "
             f"{len(records) - left:,} are current",
         )
 
@@ -114,7 +114,7 @@ def _say_done(done: Rewrapped) -> None:
     mark = "[yellow]![/]" if done.failed else "[green]✓[/]"
     say(
         console(),
-        f"{mark} {_keys(done.rewrapped)} rewrapped under {escape(done.version)}; "
+        f"{mark} {count_of(done.rewrapped, 'key')} rewrapped under {escape(done.version)}; "
         f"{done.current:,} were current",
     )
     for each in done.failed[:_NAMED]:
@@ -125,7 +125,3 @@ def _say_done(done: Rewrapped) -> None:
         )
     if len(done.failed) > _NAMED:
         say(console(), f"  and {len(done.failed) - _NAMED:,} more")
-
-
-def _keys(number: int) -> str:
-    return f"{number:,} key{'s' if number != 1 else ''}"

@@ -21,7 +21,7 @@ from ..reseal.places import Finding
 from ..reseal.verifying import verify_job
 from ..reseal.workers import stopped_by_signals
 from .database import connected, reached
-from .output import console, print_json, say
+from .output import console, count_of, print_json, say
 from .progress import shown
 from .resealoptions import Order, RunOptions, made
 
@@ -155,7 +155,8 @@ def say_plans(order: Order, plans: Sequence[Plan], *, as_json: bool) -> bool:
         if plan.rows is None:
             continue
         verb = "opened" if order.kind is Kind.VERIFY else _DONE[order.kind]
-        line = f"{escape(f'{first.table_label} ({names})')}: {said_rows(plan.rows)} would be {verb}"
+        rows = count_of(plan.rows, "row")
+        line = f"{escape(f'{first.table_label} ({names})')}: {rows} would be {verb}"
         if plan.size is not None:
             line += f"; the table has {said_size(plan.size)}"
         say(console(), line)
@@ -188,7 +189,7 @@ def say_summary(kind: Kind, summary: Summary) -> None:
     verb = "opened" if kind is Kind.VERIFY else _DONE[kind]
     is_good = summary.finished and not summary.bad
     mark = "[green]✓[/]" if is_good else "[yellow]![/]"
-    line = f"{mark} {escape(summary.table)}: {said_rows(rows)} {verb}"
+    line = f"{mark} {escape(summary.table)}: {count_of(rows, 'row')} {verb}"
     if rows and summary.seconds:
         speed = rows / summary.seconds
         line += f" in {said_seconds(summary.seconds)} ({speed:,.0f} rows/s)"
@@ -196,12 +197,10 @@ def say_summary(kind: Kind, summary: Summary) -> None:
         line += f"; {summary.left:,} left"
     say(console(), line)
     if summary.lost:
-        say(
-            console(),
-            f"  {said_rows(summary.lost)} changed meanwhile by others; what they wrote stands",
-        )
+        lost = count_of(summary.lost, "row")
+        say(console(), f"  {lost} changed meanwhile by others; what they wrote stands")
     if summary.workers_lost and summary.reason != STOPPED:
-        failed = f"{summary.workers_lost} worker{'s' if summary.workers_lost != 1 else ''}"
+        failed = count_of(summary.workers_lost, "worker")
         say(console(), f"  {failed} failed; the others did their part")
     if not summary.finished:
         say(console(), f"  [yellow]not finished:[/] {escape(summary.reason)}")
@@ -213,7 +212,7 @@ def say_summary(kind: Kind, summary: Summary) -> None:
         )
     more = summary.bad - len(summary.bad_rows[:_NAMED])
     if more > 0:
-        say(console(), f"  and {more:,} more bad row{'s' if more != 1 else ''}")
+        say(console(), f"  and {count_of(more, 'more bad row')}")
 
 
 def document_of(kind: Kind, result: Result, problem: SealedError | None) -> dict[str, Any]:
@@ -236,11 +235,6 @@ def _summed(summary: Summary) -> dict[str, Any]:
     ]
     del document["kind"]
     return document
-
-
-def said_rows(rows: int) -> str:
-    """Return a number of rows in words."""
-    return f"{rows:,} row{'s' if rows != 1 else ''}"
 
 
 def said_size(size: int) -> str:

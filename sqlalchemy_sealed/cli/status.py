@@ -19,7 +19,7 @@ from ..reseal.proof import status as counted
 from ..sealer import get_sealer
 from .database import reached
 from .keyoptions import keystore_of, keystore_option
-from .output import Command, console, json_option, print_json, say
+from .output import Command, console, count_of, json_option, print_json, say
 from .resealoptions import columns_arguments
 
 _HEADINGS = ("rows", "current", "stale", "plaintext", "foreign", "NULL")
@@ -130,6 +130,6 @@ def _labels(each: ColumnStatus) -> Iterator[str]:
     for one in each.labels:
         if one.state is State.CURRENT:
             continue
-        form = f"suite {one.suite}, {one.slots} slot{'s' if one.slots != 1 else ''}"
+        form = f"suite {one.suite}, {count_of(one.slots, 'slot')}"
         said = "key not judged" if one.state is State.UNKNOWN else str(one.state)
         yield f"{escape(each.column.label)}: {one.rows:,} under {one.key_id.hex()} ({said}, {form})"

@@ -17,7 +17,7 @@ from ..vault.desired import DesiredKey, Difference
 from ..vault.policies import KvPlace, Role
 from ..vault.policies import policy as policy_of
 from ..vault.transit import TransitKey
-from .output import Command, console, json_option, print_json, say
+from .output import Command, check_can_ask, console, json_option, print_json, say
 from .vaultoptions import desired_options, key_options, server_options
 
 DRIFT = 3
@@ -77,8 +77,7 @@ def apply(  # noqa: PLR0913 - the options
     if dry_run:
         ctx.exit(DRIFT if differences else 0)
     if not yes and any(each.warning for each in differences):
-        if as_json:
-            raise click.UsageError("with --json nobody can be asked; give --yes, too")
+        check_can_ask(as_json=as_json)
         click.confirm("Change it?", abort=True)
     changes = desired.apply(server, wanted)
     if as_json:

@@ -7,10 +7,10 @@ Drivers tell causes by number. Their texts may quote what was sent, and are neve
 from __future__ import annotations
 
 import sqlite3
-from typing import Any
 
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 
+from ..drivercodes import code_of
 from ..errors import KeystoreConflictError, KeystoreError
 
 _TAKEN, _LOCKED = "taken", "locked"
@@ -113,18 +113,14 @@ def problem_of(error: SQLAlchemyError, where: str) -> KeystoreError:
 def _kind(error: SQLAlchemyError) -> str:
     if not isinstance(error, DBAPIError):
         return ""
-    driver: Any = error.orig
-    code = getattr(driver, "sqlite_errorcode", None)
-    if code is not None:
-        return _kind_of_sqlite(code, str(driver))
-    code = getattr(driver, "sqlstate", None) or getattr(driver, "pgcode", None)
-    if code in _POSTGRESQL:
-        return _POSTGRESQL[code]
-    number = driver.args[0] if driver is not None and driver.args else None
-    if isinstance(number, int):
-        return _MYSQL.get(number, "")
+    code = code_of(error)
+    if isinstance(code, str):
+        return _POSTGRESQL.get(code, "")
+    if isinstance(code, int):
+        is_sqlite = hasattr(error.orig, "sqlite_errorcode")
+        return _kind_of_sqlite(code, str(error.orig)) if is_sqlite else _MYSQL.get(code, "")
     # A driver that tells no codes: that a constraint was violated is all there is to know.
-    return _TAKEN if isinstance(error, IntegrityError) and code is None else ""
+    return _TAKEN if isinstance(error, IntegrityError) else ""
 
 
 def _kind_of_sqlite(code: int, text: str) -> str:

@@ -42,15 +42,7 @@ class Alone:
         self.patience = patience
         self._told = told
         self._all, self._last, self._before = Outcome(), Outcome(), Outcome()
-        self._runner = job.runner(
-            engine,
-            job.table,
-            job.changes,
-            pace=pace,
-            tell=self._count,
-            stop=patience.stop,
-            patience=patience,
-        )
+        self._runner = job.passing(engine, pace, patience, self._count)
 
     def run(self) -> Summary:
         """Go over the table until nothing is left, and return what was done."""

@@ -17,19 +17,14 @@ from sqlalchemy.engine.reflection import Inspector
 from sqlalchemy.exc import NoSuchTableError, SAWarning, SQLAlchemyError
 from sqlalchemy.types import TypeEngine
 
+from ..columntypes import holds_bytes, holds_text, innermost
 from ..envelope import overhead, to_text
 from ..errors import ConfigurationError, ProviderDeniedError, SealedError
+from ..hints import near
 from .constraints import check_constraints, unique_constraints
 from .failures import problem_of
-from .fits import (
-    holds_bytes,
-    holds_text,
-    innermost,
-    problem_of_values,
-    room_of,
-    sealed_rows,
-)
-from .models import SealedColumn, configured_sealers, near
+from .fits import problem_of_values, room_of, sealed_rows
+from .models import SealedColumn, configured_sealers
 from .moves import Kind, job_of
 from .places import Finding, Place
 

@@ -14,10 +14,9 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from ..aead import InvalidTag
-from ..envelope import HEADER_SIZE, MAGIC, from_text, header, overhead, suite_of, to_text
+from ..envelope import HEADER_SIZE, MAGIC, header, overhead, suite_of, to_text
 from ..errors import (
     AuthenticationError,
-    NotAnEnvelopeError,
     OpenError,
     SealedError,
     ValueRefusedError,
@@ -26,6 +25,7 @@ from ..keycache import Head
 from ..match import head_maker
 from ..padding import pad
 from ..types import Encrypted
+from ..types.processors import stored_bytes
 from .forms import head_of
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ def _opening(
         type_: how they are sealed.
         also: how some of them may be sealed, too: under another context.
     """
-    sealer, bound, stored_bytes = type_.sealer, bytes(type_.context), _stored_bytes(type_)
+    sealer, bound, stored = type_.sealer, bytes(type_.context), _storing(type_)
     open_ = sealer.opening(type_.context)
     if also is not None and (also.context, also.sealer) != (type_.context, type_.sealer):
         open_ = _either(open_, also.sealer.opening(also.context))
@@ -166,7 +166,7 @@ def _opening(
         if value is None:
             return None
         try:
-            data = stored_bytes(value)
+            data = stored(value)
             return None if data[:HEADER_SIZE] == current else open_(data)
         except OpenError as error:
             refuse(error)
@@ -210,25 +210,9 @@ def _either(
     return open_
 
 
-def _stored_bytes(type_: Encrypted[Any]) -> Callable[[Any], bytes]:
+def _storing(type_: Encrypted[Any]) -> Callable[[Any], bytes]:
     """Return the function from what a driver gave to the stored bytes."""
-    is_text = type_.settings.is_text
-
-    def of_text(stored: Any) -> bytes:
-        return from_text(stored) if isinstance(stored, str) else wrong(stored)
-
-    def of_bytes(stored: Any) -> bytes:
-        if isinstance(stored, bytes | bytearray | memoryview):
-            return bytes(stored)
-        return wrong(stored)
-
-    def wrong(stored: Any) -> bytes:
-        raise NotAnEnvelopeError(
-            f"the stored value is not an envelope: the driver returned {type(stored).__name__}, "
-            f"the column is declared with {'text' if is_text else 'binary'} storage"
-        )
-
-    return of_text if is_text else of_bytes
+    return partial(stored_bytes, stored_type=str if type_.settings.is_text else bytes)
 
 
 def _sealing(

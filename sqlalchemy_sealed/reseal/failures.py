@@ -17,6 +17,7 @@ from sqlalchemy.exc import (
     SQLAlchemyError,
 )
 
+from ..drivercodes import code_of
 from ..errors import ResealError
 
 
@@ -112,7 +113,7 @@ def cause_of(error: BaseException) -> Cause:
         return Cause.POOL
     if not isinstance(error, DBAPIError):
         return Cause.OTHER
-    number = _number(error)
+    number = code_of(error)
     if isinstance(number, str):
         return _of_postgresql(error, number)
     if isinstance(number, int):
@@ -148,7 +149,7 @@ def problem_of(error: SQLAlchemyError, where: str) -> ResealError:
     cause = cause_of(error)
     driver: Any = error.orig if isinstance(error, DBAPIError) else None
     told = [type(error if driver is None else driver).__name__]
-    number = _number(error) if isinstance(error, DBAPIError) else None
+    number = code_of(error) if isinstance(error, DBAPIError) else None
     if isinstance(number, str):
         told.append(f"SQLSTATE {number}")
     elif number is not None:
@@ -162,14 +163,3 @@ def problem_of(error: SQLAlchemyError, where: str) -> ResealError:
         "again, goes on",
         where=where,
     )
-
-
-def _number(error: DBAPIError) -> int | str | None:
-    """Return the SQLSTATE of PostgreSQL, or the number of another driver."""
-    driver: Any = error.orig
-    code: Any = getattr(driver, "sqlite_errorcode", None)
-    if code is None and driver is not None and driver.args and isinstance(driver.args[0], int):
-        code = driver.args[0]  # The SQLSTATE of MariaDB says less.
-    if code is None:
-        code = getattr(driver, "sqlstate", None) or getattr(driver, "pgcode", None)
-    return code if isinstance(code, int | str) else None

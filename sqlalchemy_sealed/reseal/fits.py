@@ -8,9 +8,9 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
 from sqlalchemy.exc import DBAPIError, SAWarning, SQLAlchemyError
-from sqlalchemy.sql.sqltypes import _Binary
 from sqlalchemy.types import TypeEngine
 
+from ..columntypes import holds_bytes, holds_text, innermost
 from ..errors import SealedError
 from ..types import Encrypted
 from .forms import looks_sealed
@@ -25,24 +25,6 @@ _SIZES: dict[type[TypeEngine[Any]], int] = {
 }
 """Bytes of the types of MariaDB and MySQL that have a limit without saying it."""
 _UNREADABLE = (SQLAlchemyError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError)
-
-
-def innermost(type_: TypeEngine[Any]) -> TypeEngine[Any]:
-    """Return what a domain is made of."""
-    while (inner := getattr(type_, "data_type", None)) is not None:
-        type_ = inner
-    return type_
-
-
-def holds_text(type_: TypeEngine[Any]) -> bool:
-    """Whether values of a type are texts of any letters."""
-    type_ = innermost(type_)
-    return isinstance(type_, sa.String) and not isinstance(type_, sa.Enum)
-
-
-def holds_bytes(type_: TypeEngine[Any]) -> bool:
-    """Whether values of a type are bytes."""
-    return isinstance(innermost(type_), _Binary)
 
 
 def room_of(connection: sa.Connection, type_: TypeEngine[Any]) -> int | None:

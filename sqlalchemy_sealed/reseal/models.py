@@ -14,7 +14,6 @@ import sys
 import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from sqlalchemy.orm import Mapper
 from ..environment import configure_from_env
 from ..errors import ConfigurationError, SealedError
 from ..guard.kinds import sealed_type
+from ..hints import near
 from ..sealer import Sealer, get_sealer
 from ..types import Encrypted
 
@@ -235,9 +235,3 @@ def _unknown(name: str, columns: list[SealedColumn], tables: list[sa.Table]) -> 
 
 def _said(source: Any) -> str:
     return getattr(source, "__name__", None) or type(source).__name__
-
-
-def near(name: str, names: list[str]) -> str:
-    """Return a hint at the name that was meant, if one is near."""
-    found = get_close_matches(name, names, n=1)
-    return f"; did you mean {found[0]!r}?" if found else ""

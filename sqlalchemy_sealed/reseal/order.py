@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from .changes import Change
 from .outcome import BadRow, Outcome
+from .pace import Pace
 from .pages import Range, left
 from .retries import Patience
 from .run import Runner
@@ -60,6 +61,14 @@ class Job:
         """
         for sealer in {id(each): each for c in self.changes for each in c.sealers}.values():
             sealer.refresh()
+
+    def passing(
+        self, engine: sa.Engine, pace: Pace, patience: Patience, tell: Callable[[Outcome], None]
+    ) -> Passing:
+        """Return what goes over ranges of the table, for one worker."""
+        return self.runner(
+            engine, self.table, self.changes, pace=pace, tell=tell, patience=patience
+        )
 
     def left(self, engine: sa.Engine, patience: Patience) -> int:
         """Return the number of rows that are left to do. Needs no key, only its id."""

@@ -16,7 +16,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from difflib import get_close_matches
 from typing import Protocol
 
 import sqlalchemy as sa
@@ -24,6 +23,7 @@ from sqlalchemy.engine.reflection import Inspector
 from sqlalchemy.exc import DBAPIError, NoSuchTableError
 
 from ..errors import ConfigurationError, OptionError, ResealError
+from ..hints import near
 from . import (
     residue_mariadb,
     residue_pgclean,
@@ -243,8 +243,8 @@ def _target(ask: Asking, name: str, column: str | None, schema: str | None) -> T
     try:
         described = inspector.get_columns(name, schema=schema)
     except NoSuchTableError:
-        near = _near(name, inspector.get_table_names(schema))
-        problem = ConfigurationError(f"there is no table {name!r}{near}", where="database")
+        hint = near(name, inspector.get_table_names(schema))
+        problem = ConfigurationError(f"there is no table {name!r}{hint}", where="database")
     else:
         columns = [Column(each["name"], _is_text(each["type"])) for each in described]
         preparer = ask.connection.dialect.identifier_preparer
@@ -272,7 +272,7 @@ def _chosen(ask: Asking, target: Target, column: str | None) -> Sequence[Column]
     chosen = [each for each in target.columns if each.name == column]
     if not chosen:
         raise ConfigurationError(
-            f"there is no column {column!r}{_near(column, target.names)}; of one that was dropped, "
+            f"there is no column {column!r}{near(column, target.names)}; of one that was dropped, "
             "give the table only",
             where=target.name,
         )
@@ -289,8 +289,3 @@ def _is_text(type_: sa.types.TypeEngine[object]) -> bool | None:
     except NotImplementedError:
         return None
     return kind is str if kind in (str, bytes) else None
-
-
-def _near(name: str, names: list[str]) -> str:
-    near = get_close_matches(name, names, n=1)
-    return f"; did you mean {near[0]!r}?" if near else ""

@@ -45,8 +45,8 @@ class Runner:
         changes: what is done to its columns.
         pace: how large batches are.
         tell: called after each batch.
-        stop: ends the run after the batch that is under way, when it is set.
-        patience: how long it waits for what passes by itself.
+        patience: how long it waits for what passes by itself, and what ends the run after the
+            batch that is under way.
     """
 
     def __init__(  # noqa: PLR0913 - the parts of a run
@@ -57,15 +57,13 @@ class Runner:
         *,
         pace: Pace | None = None,
         tell: Tell | None = None,
-        stop: threading.Event | None = None,
         patience: Patience | None = None,
     ) -> None:
         self.engine = engine
         self.table = table
         self.changes = tuple(changes)
         self.pace = pace or Pace()
-        self.stop = stop or threading.Event()
-        self.patience = patience or Patience(stop=self.stop)
+        self.patience = patience or Patience()
         self._tell = tell or (lambda _outcome: None)
 
     def pass_over(self, range_: Range) -> Outcome:
@@ -83,7 +81,7 @@ class Runner:
     def _batches(self, read: Read, range_: Range) -> Iterator[tuple[Outcome, Batch]]:
         """Yield what was read and the rows that are to be written, a page at a time."""
         width = len(self.table.key)
-        while not self.stop.is_set():
+        while not self.patience.stop.is_set():
             size = self.pace.rows
             part = partial(
                 page, table=self.table, changes=self.changes, range_=range_, size=size, limit=SIZE

@@ -60,15 +60,7 @@ class Sharing:
         self._renewed = 0.0
         self._new, self._range = Outcome(), Outcome()
         self._turn = 0
-        self._runner = job.runner(
-            engine,
-            job.table,
-            job.changes,
-            pace=pace,
-            tell=self._count,
-            stop=patience.stop,
-            patience=patience,
-        )
+        self._runner = job.passing(engine, pace, patience, self._count)
 
     def run(self) -> Summary:
         """Work until the run has ended or this worker is stopped; return what all have done."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import cached_property
 from typing import Any
 
@@ -16,6 +15,7 @@ from sqlalchemy.exc import NoSuchTableError, SAWarning
 from sqlalchemy.types import NullType, TypeEngine, UserDefinedType
 
 from ..errors import ConfigurationError
+from ..hints import near
 
 _AS_THEY_ARE = {"smallint", "integer", "bigint", "numeric", "text", "character varying", "uuid",
     "boolean", "bytea"}  # fmt: skip
@@ -126,8 +126,8 @@ def moved_table(
             warnings.simplefilter("ignore", SAWarning)
             columns = {each["name"]: each for each in inspector.get_columns(name, schema=schema)}
     except NoSuchTableError:
-        near = _near(name, inspector.get_table_names(schema))
-        problem = ConfigurationError(f"there is no table {name!r}{near}", where="database")
+        hint = near(name, inspector.get_table_names(schema))
+        problem = ConfigurationError(f"there is no table {name!r}{hint}", where="database")
     else:
         chosen = _key(inspector, name, schema, columns, key)
         types = {each: described["type"] for each, described in columns.items()}
@@ -181,7 +181,7 @@ def _key(
     for column in wanted:
         if column not in columns:
             raise ConfigurationError(
-                f"there is no column {column!r}{_near(column, list(columns))}", where=name
+                f"there is no column {column!r}{near(column, list(columns))}", where=name
             )
         if columns[column]["nullable"]:
             raise ConfigurationError(
@@ -249,8 +249,3 @@ def _dated(connection: sa.Connection, name: str, schema: str | None) -> tuple[st
     if connection.dialect.name not in ("mysql", "mariadb"):
         return ()
     return tuple(connection.scalars(_DATED, {"name": name, "schema": schema}))
-
-
-def _near(name: str, names: list[str]) -> str:
-    near = get_close_matches(name, names, n=1)
-    return f"; did you mean {near[0]!r}?" if near else ""

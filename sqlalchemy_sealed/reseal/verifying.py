@@ -6,7 +6,6 @@ Where the plaintext that it was sealed from is in another column still, both are
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -108,7 +107,6 @@ class Verifier:
         *,
         pace: Pace | None = None,
         tell: Callable[[Outcome], None] | None = None,
-        stop: threading.Event | None = None,
         patience: Patience | None = None,
         types: Sequence[Encrypted[Any]],
         compared: Mapping[int, _Compared] | None = None,
@@ -117,8 +115,7 @@ class Verifier:
         self.table = table
         self.changes = tuple(changes)
         self.pace = pace or Pace()
-        self.stop = stop or threading.Event()
-        self.patience = patience or Patience(stop=self.stop)
+        self.patience = patience or Patience()
         self._tell = tell or (lambda _outcome: None)
         self._compared = dict(compared or {})
         self._types = types
@@ -129,7 +126,7 @@ class Verifier:
         """Go once over the rows of a range."""
         total = Outcome()
         with reading(self.engine, self.table, self.changes, self.patience) as read:
-            while not self.stop.is_set():
+            while not self.patience.stop.is_set():
                 started = perf_counter()
                 found = self._page(read, range_)
                 if not found:

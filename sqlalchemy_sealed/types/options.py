@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any, Literal, TypedDict
 
 from ..envelope import MAX_SLOTS
 from ..errors import OptionError
 from ..given import given
+from ..hints import near
 from ..index import BlindIndex
 from ..match import MatchIndex
 from ..padding import MAX_BLOCK, is_block
@@ -89,8 +89,7 @@ def checked(type_name: str, options: dict[str, Any]) -> Settings:
     """
     for name in options:
         if name not in Options.__annotations__:
-            near = get_close_matches(name, Options.__annotations__, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
+            hint = near(name, Options.__annotations__)
             raise OptionError(
                 f"{type_name} has no option {name!r}{hint} (options: "
                 f"{', '.join(sorted(Options.__annotations__))})"

@@ -95,7 +95,7 @@ def opening(source: Encrypted[T]) -> _ResultProcessorType[T]:
             if open_ is None:
                 open_ = source.sealer.opening(source.context)
             if type(value) is not bytes or stored_type is str:
-                value = _stored_bytes(value, stored_type)
+                value = stored_bytes(value, stored_type)
             opened = decode(open_(value))
         except (OpenError, NotConfiguredError) as error:
             problem = error
@@ -106,7 +106,7 @@ def opening(source: Encrypted[T]) -> _ResultProcessorType[T]:
     return process
 
 
-def _stored_bytes(value: Any, stored_type: type[Any]) -> bytes:
+def stored_bytes(value: Any, stored_type: type[Any]) -> bytes:
     """Return the stored bytes of what a driver gave, if it is of the column's storage form."""
     if stored_type is str and isinstance(value, str):
         return from_text(value)

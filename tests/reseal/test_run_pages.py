@@ -14,6 +14,7 @@ from sqlalchemy_sealed.aead import Xaes
 from sqlalchemy_sealed.errors import KeystoreError, StaleKeysError
 from sqlalchemy_sealed.reseal import Outcome, Range, Runner, moved_table
 from sqlalchemy_sealed.reseal.pace import SIZE, Pace
+from sqlalchemy_sealed.reseal.retries import Patience
 
 from .moved import ON_POSTGRESQL, insert, key_ids, move, opened_rows, resealing
 
@@ -104,7 +105,9 @@ def test_a_run_that_is_stopped_ends_after_its_batch(engine: sa.Engine, sealer: S
     insert(engine, table, *({"id": n, "c": b"old"} for n in range(1, 101)))
     sealer.rotate()
     stop = threading.Event()
-    go = runner(engine, table, pace=Pace(most=5), stop=stop, tell=lambda _: stop.set())
+    go = runner(
+        engine, table, pace=Pace(most=5), patience=Patience(stop=stop), tell=lambda _: stop.set()
+    )
     total = go.pass_over(Range())
     assert 0 < total.changed < 100
     assert total.changed == total.read

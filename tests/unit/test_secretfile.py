@@ -130,17 +130,16 @@ def test_a_file_is_made_without_hard_links(tmp_path: Path, no_links: None) -> No
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_of_two_that_make_a_file_without_hard_links_one_is_told(
-    tmp_path: Path, no_links: None
-) -> None:
-    """Whoever takes the name first; in between, the file is empty and never a part."""
-    barrier, won = threading.Barrier(8), []
+def eight_make(path: Path) -> None:
+    """Let eight threads make a file at once, and check that it holds what the only winner wrote."""
+    barrier = threading.Barrier(8)
+    won: list[bytes] = []
 
     def make(number: int) -> None:
         content = bytes([number]) * 1000
         barrier.wait()
         try:
-            secretfile.create(tmp_path / "new", content, "secret file")
+            secretfile.create(path, content, "secret file")
         except KeystoreError:
             return
         won.append(content)
@@ -150,7 +149,14 @@ def test_of_two_that_make_a_file_without_hard_links_one_is_told(
         thread.start()
     for thread in threads:
         thread.join()
-    assert won == [(tmp_path / "new").read_bytes()]
+    assert won == [path.read_bytes()]
+
+
+def test_of_two_that_make_a_file_without_hard_links_one_is_told(
+    tmp_path: Path, no_links: None
+) -> None:
+    """Whoever takes the name first; in between, the file is empty and never a part."""
+    eight_make(tmp_path / "new")
     assert list(tmp_path.iterdir()) == [tmp_path / "new"]
 
 
@@ -211,24 +217,7 @@ def test_a_file_that_is_being_made_is_seen_as_a_whole_or_not_at_all(
 
 def test_of_two_that_make_the_same_file_one_is_told(tmp_path: Path) -> None:
     """The file holds what the winner wrote."""
-    barrier = threading.Barrier(8)
-    won: list[bytes] = []
-
-    def make(number: int) -> None:
-        content = bytes([number]) * 1000
-        barrier.wait()
-        try:
-            secretfile.create(tmp_path / "new", content, "secret file")
-        except KeystoreError:
-            return
-        won.append(content)
-
-    threads = [threading.Thread(target=make, args=(number,)) for number in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert won == [(tmp_path / "new").read_bytes()]
+    eight_make(tmp_path / "new")
     assert list(tmp_path.iterdir()) == [tmp_path / "new"]
 
 
