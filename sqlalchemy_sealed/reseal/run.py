@@ -161,7 +161,7 @@ def _blame(
     read: Outcome, key: Sequence[Sequence[Any]], change: Change, at: int, error: SealedError
 ) -> None:
     row = tuple(column[at] for column in key)
-    read.blame(BadRow(row, change.label, error.code, str(error)))
+    read.blame(BadRow(row, change.label, error.code, error.problem))
 
 
 def _size(values: Sequence[Any]) -> int:
