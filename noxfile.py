@@ -74,7 +74,7 @@ def docs(session: nox.Session) -> None:
 @nox.session
 def benchmarks(session: nox.Session) -> None:
     """Run every benchmark in its shortest form, to see that it runs. Times are not judged."""
-    session.install("-e", ".[test]")
+    session.install("-e", ".[bench,test]")
     for file in sorted(Path("benchmarks").glob("bench_*.py")):
         session.run("python", str(file), "--smoke")
 

@@ -17,7 +17,17 @@ from uuid import uuid4
 import pytest
 from servers import mariadb, postgres
 from servers.server import Server, ServiceMissingError
-from sqlalchemy import URL, Engine, NullPool, StaticPool, create_engine, make_url, text
+from sqlalchemy import (
+    URL,
+    Connection,
+    Engine,
+    NullPool,
+    StaticPool,
+    create_engine,
+    make_url,
+    text,
+)
+from sqlalchemy.exc import NotSupportedError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 DATABASES = ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)]
@@ -43,6 +53,27 @@ def required_in_ci() -> Iterator[None]:
         if os.environ.get("CI") == "true":
             raise
         pytest.skip(str(missing))
+
+
+def have(connection: Connection, statement: str) -> None:
+    """
+    Create what not every build of PostgreSQL has; skip the test where the server says so.
+
+    The server of the test dependency has no ICU. In CI, one that is a process has to have
+    everything, so that such tests run somewhere.
+    """
+    try:
+        connection.exec_driver_sql(statement)
+    except NotSupportedError as problem:
+        if os.environ.get("CI") == "true" and postgres.kind() == "process":
+            raise
+        pytest.skip(f"this PostgreSQL server says: {problem.orig}")
+
+
+def any_case(locale: str) -> str:
+    """Return what creates the collation any_case: different texts are equal, as only in ICU."""
+    options = f"provider=icu, locale='{locale}', deterministic=false"
+    return f"CREATE COLLATION any_case ({options})"
 
 
 @pytest.fixture(scope="session")

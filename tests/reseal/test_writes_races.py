@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from fix_db import ON_MARIADB_TOO
+from fix_db import ON_MARIADB_TOO, any_case, have
 from sqlalchemy.dialects import mysql
 
 from sqlalchemy_sealed import (
@@ -153,10 +153,7 @@ def test_a_text_is_compared_by_its_bytes(new: str, engine: sa.Engine, sealer: Se
     if engine.dialect.name == "postgresql":
         collation = "any_case"
         with engine.begin() as connection:
-            connection.exec_driver_sql(
-                "CREATE COLLATION any_case "
-                "(provider=icu, locale='und-u-ks-level1', deterministic=false)"
-            )
+            have(connection, any_case("und-u-ks-level1"))
     plain = sa.String(20, collation=collation)
     table = sa.Table(
         "words",

@@ -207,9 +207,9 @@ def test_a_file_that_did_not_change_is_not_parsed_again(
     assert store.load("default") == (record(),)
     other.add(record(generation=2))
     parsed: list[object] = []
-    from_document = file_module.from_document
+    parse = file_module.records_and_lines
     monkeypatch.setattr(
-        file_module, "from_document", lambda data: parsed.append(0) or from_document(data)
+        file_module, "records_and_lines", lambda data: parsed.append(0) or parse(data)
     )
     for _ in range(3):
         assert len(store.load("default")) == 2

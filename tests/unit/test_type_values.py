@@ -313,7 +313,7 @@ def record(sealer: Sealer, sqlite_engine: sa.Engine) -> Any:
         (Decimal("1.0"), False, "Decimal('1.0')"),
         (Decimal("1.00"), True, "Decimal('1.00')"),
         (None, True, "None"),
-        (sa.null(), True, "None"),
+        pytest.param(sa.null(), True, "None", id="NULL"),
     ],
     ids=repr,
 )
