@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("alembic_ext")
 
 
-RUN_TABLES = {"sealed_runs", "sealed_ranges"}
-"""The tables by which the workers of a run share it; the run makes them."""
+RUN_TABLES = {"sealed_runs", "sealed_ranges", "sealed_latches"}
+"""The tables by which the workers of a run share it, and that of latches; commands make them."""
 
 
 def keep_the_keys(_context: AutogenContext, upgrade_ops: ops.UpgradeOps) -> PriorityDispatchResult:

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from .. import environment
 from ..keys import Keyset
+from ..reseal.latching import LatchResult, turn_latches
 from ..reseal.models import SealedColumn, loaded, sealed_columns
 from ..reseal.proof import ColumnStatus, State, Status
 from ..reseal.proof import status as counted
@@ -31,6 +32,12 @@ _HEADINGS = ("rows", "current", "stale", "plaintext", "foreign", "NULL")
 @click.option(
     "--require", is_flag=True, help="Exit with 1 unless every value is sealed as it would be now."
 )
+@click.option(
+    "--latch",
+    is_flag=True,
+    help="Where no plaintext is left, end its reading for good, in every process. Exit with 1 if "
+    "some is left.",
+)
 @json_option
 @click.pass_context
 def status(  # noqa: PLR0913 - the options
@@ -41,6 +48,7 @@ def status(  # noqa: PLR0913 - the options
     keystore_line: str,
     *,
     require: bool,
+    latch: bool,
     as_json: bool,
 ) -> None:
     """
@@ -51,15 +59,27 @@ def status(  # noqa: PLR0913 - the options
 
     MODULE:OBJECT is a MetaData, a declarative base, a mapped class or a Table of the application;
     NAMEs are tables and table.columns of it, by default all that are sealed.
+
+    --latch is for columns that are encrypted in place, declared with plaintext_until=, when all
+    that write to them seal. Without it nothing is written: the count says whether it would be
+    turned.
     """
-    columns = sealed_columns(loaded(models), names)
+    loaded_models = loaded(models)
+    columns = sealed_columns(loaded_models, names)
+    latches: list[LatchResult] = []
     with reached(url) as engine:
+        if latch:
+            latches = turn_latches(engine, loaded_models, names)
         found = counted(engine, columns, _keysets(columns, keystore_line))
     if as_json:
-        print_json(found.document())
+        document = found.document()
+        if latch:
+            document["latches"] = [each.document() for each in latches]
+        print_json(document)
     else:
         _show(found)
-    if require and not found.is_proven:
+        _show_latches(latches)
+    if (require and not found.is_proven) or not all(each.turned for each in latches):
         ctx.exit(1)
 
 
@@ -109,6 +129,17 @@ def _show(found: Status) -> None:
             "[yellow]![/] no keystore says which keys are known; name it by --keystore or "
             "SEALED_KEYSTORE",
         )
+
+
+def _show_latches(latches: Iterable[LatchResult]) -> None:
+    for each in latches:
+        names = escape(", ".join(each.columns))
+        if each.turned:
+            said = f"[green]✓[/] {names}: plaintext is not read any more (latch of {each.turned})"
+        else:
+            left = count_of(each.plaintext, "value")
+            said = f"[yellow]![/] {names}: {left} in plaintext; the latch is not turned"
+        say(console(), said)
 
 
 def _row(each: ColumnStatus) -> list[str]:

@@ -18,9 +18,12 @@ from typing import Any
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
+from ..types.dual import is_dual
+from ..types.dual_search import DualMatch
 from ..types.loose import is_loose
 from . import assignments, expressions, selects
 from .findings import Findings
+from .kinds import sealed_type
 from .parameters import check_parameters
 from .parts import parts
 
@@ -51,7 +54,16 @@ def _examined(compiled: Any) -> Findings | None:
     statement = getattr(state, "statement", None)
     findings = check(compiled.statement if statement is None else statement, *_criteria(compiled))
     check_parameters(compiled)
-    return findings if findings.grouped or findings.loose else None
+    findings.is_dual = findings.is_dual or _reads_plaintext(compiled)
+    return findings if findings.grouped or findings.loose or findings.is_dual else None
+
+
+def _reads_plaintext(compiled: Any) -> bool:
+    """Whether a column of the result may hold plaintext."""
+    types = (
+        sealed_type(column.type) for column in getattr(compiled, "_result_columns", None) or ()
+    )
+    return any(type_ is not None and is_dual(type_) for type_ in types)
 
 
 def _criteria(compiled: Any) -> Iterator[Any]:
@@ -74,6 +86,7 @@ def check(*statements: Any) -> Findings:
             examine(part, findings)
             if is_loose(part):
                 findings.loose.append(part)
+            findings.is_dual = findings.is_dual or isinstance(part, DualMatch)
     findings.check()
     return findings
 

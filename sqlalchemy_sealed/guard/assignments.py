@@ -9,9 +9,10 @@ from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.sql import dml, elements, selectable
 
 from ..types.comparator import refuse
+from ..types.dual import is_dual
 from .expressions import refuse_any, refuse_sealed
 from .findings import OTHER_CONTEXT, OTHER_INDEX, PLAINTEXT, Findings
-from .kinds import bare, can_be_stored, identity, is_null, is_untyped_parameter
+from .kinds import bare, can_be_stored, identity, is_null, is_untyped_parameter, sealed_type
 
 _UNIQUE = (
     "every seal is randomised, so the database never finds two equal values there; declare the "
@@ -25,6 +26,12 @@ _TYPE = (
     "the value would be sent unsealed; pass the value itself, or bindparam(name) without a value "
     "or with the type of the column"
 )
+_COPIED = (
+    "rows of that column may still hold plaintext, which would be copied as it is; read the value "
+    "and write it through Python"
+)
+_NEW_ROWS = ("excluded", "inserted")
+"""How upserts call the row that was to be inserted."""
 _MISMATCH = (
     "not every column of the SELECT can be told by its position; name as many columns as it has"
 )
@@ -33,7 +40,10 @@ _MISMATCH = (
 def examine_dml(node: dml.UpdateBase, found: Findings) -> None:
     """Check an INSERT, UPDATE or DELETE."""
     if isinstance(node, dml.ValuesBase):
+        is_upsert = getattr(node, "_post_values_clause", None) is not None
         for column, value, takes_type in _assignments(node):
+            if identity(column.type) is not None and _may_be_plaintext(value, is_upsert=is_upsert):
+                raise refuse(column, "a value out of the database as its new value", _COPIED)
             _check(column, value, found, takes_type=takes_type)
     for condition in getattr(node, "_where_criteria", ()):
         refuse_any((condition,), "a bare condition")
@@ -115,6 +125,18 @@ def _check(column: Any, value: Any, found: Findings, *, takes_type: bool) -> Non
         raise refuse(column, *problem)
     if not is_parameter:
         found.written = column
+
+
+def _may_be_plaintext(value: Any, *, is_upsert: bool) -> bool:
+    """Whether an expression may give plaintext that rows still hold; not the new row of upserts."""
+    inner = bare(value.__clause_element__() if hasattr(value, "__clause_element__") else value)
+    if not isinstance(inner, elements.ColumnElement) or isinstance(inner, elements.BindParameter):
+        return False
+    table = getattr(inner, "table", None)
+    if is_upsert and isinstance(table, selectable.Alias) and table.name in _NEW_ROWS:
+        return False
+    type_ = sealed_type(inner.type)
+    return type_ is not None and is_dual(type_)
 
 
 def _problem(column: Any, value: Any, *, is_parameter: bool) -> tuple[str, str] | None:

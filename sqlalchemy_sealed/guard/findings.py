@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..latches import latches_of
 from ..types.base import Encrypted
 from ..types.comparator import refuse
+from ..types.dual import COLUMNS, is_dual
 from ..types.loose import EXACT
 from ..types.slots import SlotType
 
@@ -56,20 +58,25 @@ class Findings:
         loose: conditions that match too much.
         claimed: expressions that are of a sealed type because the program says so.
         written: a sealed column that is written by an SQL expression.
+        is_dual: whether columns are read or searched that may hold plaintext.
     """
 
     grouped: list[Encrypted[Any]] = field(default_factory=list)
     loose: list[Any] = field(default_factory=list)
     claimed: list[Any] = field(default_factory=list)
     written: Any = None
+    is_dual: bool = False
 
     def add_grouped(self, slot: SlotType, clause: str) -> None:
         """
         Note that slots are compared with one another.
 
         Raises:
-            RefusedOperationError: the index is truncated, so different values are equal there.
+            RefusedOperationError: the index is truncated, so different values are equal there, or
+                rows may hold plaintext, which has no slot.
         """
+        if is_dual(slot.source):
+            raise refuse(slot.source, clause, COLUMNS)
         if slot.index.is_truncated:
             raise refuse(slot.source, clause, TRUNCATED)
         self.grouped.append(slot.source)
@@ -92,7 +99,10 @@ class Findings:
         Raises:
             RefusedOperationError: a rotation is under way, or rows that do not match would be
                 returned.
+            DBAPIError: plaintext may be read, and the latches cannot be.
         """
+        if self.is_dual:
+            latches_of(context.dialect).attend(context.root_connection)
         for type_ in self.grouped:
             if len(type_.sealer.keyset.index_key_ids) > 1:
                 raise refuse(type_, "a comparison of sealed values with one another", _ROTATING)

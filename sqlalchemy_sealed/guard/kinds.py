@@ -109,7 +109,7 @@ def layout(type_: Any) -> tuple[object, ...]:
         (i.name, i.context or found.label, i.form(found.codec), i.bits, i.slots)
         for i in found.settings.index
     )
-    return (*indexes, found.settings.match)
+    return (*indexes, found.settings.match, found.settings.plaintext_until)
 
 
 def are_alike(first: Any, second: Any) -> bool:

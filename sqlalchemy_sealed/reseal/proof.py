@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import partial
@@ -25,6 +25,7 @@ import sqlalchemy as sa
 from ..envelope import MAGIC, SUITES, from_text, suite_of
 from ..keys import Keyset, KeyState
 from ..keystores.connecting import shown
+from ..latches import turned_latches
 from ..types import Encrypted
 from .forms import exact, label, looks_sealed
 from .models import SealedColumn, by_table
@@ -90,6 +91,7 @@ class ColumnStatus:
         plaintext: those that do not.
         nulls: rows without a value.
         is_known: whether there was a keyset to judge by.
+        latched: since when its latch is turned, in ISO 8601, in UTC; None if it is not.
     """
 
     column: SealedColumn
@@ -97,6 +99,7 @@ class ColumnStatus:
     plaintext: int
     nulls: int
     is_known: bool
+    latched: str | None = None
 
     def count(self, *states: State) -> int:
         """Return how many values are in one of these states."""
@@ -139,6 +142,7 @@ class ColumnStatus:
             "foreign": self.foreign if self.is_known else None,
             "plaintext": self.plaintext,
             "null": self.nulls,
+            "latched": self.latched,
             "labels": [
                 {
                     "key_id": each.key_id.hex(),
@@ -224,6 +228,7 @@ def _counted(
     session = Session(engine, Patience(), columns[0].table_label, settings)
     try:
         rows = session.run(partial(_grouped, columns))
+        latches = session.run(turned_latches)
     finally:
         session.close()
     found = []
@@ -232,7 +237,8 @@ def _counted(
         for row in rows:
             counts[_plain(row[at])] += row[-1]
         type_ = column.type_for(engine.dialect.name)
-        found.append(_judged(column, type_, counts, keysets.get(type_.settings.sealer)))
+        judged = _judged(column, type_, counts, keysets.get(type_.settings.sealer))
+        found.append(replace(judged, latched=latches.get(str(type_.label))))
     return found
 
 

@@ -21,6 +21,7 @@ from ..match import check_match
 from ..sealer import Sealer, get_sealer
 from .binding import Binding, attach
 from .comparator import SealedComparator
+from .dual import check_dual, is_dual, reading
 from .literals import rendering
 from .options import Options, checked
 from .processors import opening, sealing
@@ -71,6 +72,7 @@ class Encrypted(TypeDecorator[T], Generic[T]):
             raise OptionError(f"{name}: only texts can be read masked")
         check_indexes(name, self.settings.index, self.codec)
         check_match(name, self.settings.match, self.codec)
+        check_dual(name, self.settings, self.inner)
         self.binding = Binding(self)
         super().__init__()
         self.impl = Text() if self.settings.is_text else LargeBinary()
@@ -123,7 +125,7 @@ class Encrypted(TypeDecorator[T], Generic[T]):
         """Return the function that opens envelopes."""
         if type(self).process_result_value is not Encrypted.process_result_value:
             return lambda value: self.process_result_value(value, dialect)
-        return opening(self)
+        return reading(self, dialect, opening(self)) if is_dual(self) else opening(self)
 
     def process_bind_param(self, value: T | None, dialect: Dialect) -> Any:
         """Return the envelope of one value. A subclass may change the value first."""
@@ -131,7 +133,8 @@ class Encrypted(TypeDecorator[T], Generic[T]):
 
     def process_result_value(self, value: Any, dialect: Dialect) -> T | None:
         """Return the value of one envelope. A subclass may change the value afterwards."""
-        return opening(self)(value)
+        opened = opening(self)
+        return reading(self, dialect, opened)(value) if is_dual(self) else opened(value)
 
     def literal_processor(self, dialect: Dialect) -> _LiteralProcessorType[T]:
         """
@@ -173,6 +176,8 @@ class Encrypted(TypeDecorator[T], Generic[T]):
             if self.settings.is_text:
                 return mysql.LONGTEXT(charset="ascii", collation="ascii_bin")
             return mysql.LONGBLOB()
+        if dialect.name == "postgresql" and not self.settings.is_text:
+            return _BYTEA
         return self.impl_instance
 
     def with_variant(self, type_: Any, *dialect_names: str) -> Any:
@@ -258,6 +263,20 @@ class Encrypted(TypeDecorator[T], Generic[T]):
             arguments["context"] = self.label
         rendered = ", ".join(f"{name}={value!r}" for name, value in arguments.items())
         return f"{type(self).__name__}({rendered})"
+
+
+class _CastBinary(LargeBinary):
+    """
+    Bytes whose parameters say so in SQL, as those of texts and dates do.
+
+    A driver that sends None without a type, as psycopg does, leaves PostgreSQL without one in
+    `:parameter IS NULL`, which it refuses.
+    """
+
+    render_bind_cast = True
+
+
+_BYTEA = _CastBinary()
 
 
 class _Kind:

@@ -22,6 +22,8 @@ from sqlalchemy.sql.lambdas import PyWrapper
 from sqlalchemy.sql.selectable import ScalarSelect, SelectBase
 
 from .changed import keeps_values
+from .dual import is_dual, search_problem
+from .dual_search import searching
 from .parameters import element_of, parameter
 from .search import BlindMatch
 from .slots import Slot, SlotType, slot_expression
@@ -44,6 +46,8 @@ def compare_slot(slot: ColumnElement[Any], op: Any, other: Any) -> Any:
     """
     many = op in _LISTS
     element = element_of(other)
+    if _dual_problem(slot, element) is not None:
+        return None
     if _type(slot).index.is_truncated and not _can_be_compared_afterwards(slot, op, element):
         return None
     if element is not None and not isinstance(element, BindParameter):
@@ -60,7 +64,7 @@ def compare_slot(slot: ColumnElement[Any], op: Any, other: Any) -> Any:
     if op in _DISTINCT:
         negated = op is operators.is_not_distinct_from
         return _distinct(slot, values, negated=negated, is_value=is_value)
-    return BlindMatch(slot, values, negated=op in UNEQUAL)
+    return searching(slot, values, negated=op in UNEQUAL)
 
 
 class SlotComparison(BinaryExpression[bool]):
@@ -103,6 +107,8 @@ def _compile_comparison(element: SlotComparison, compiler: Any, **kw: Any) -> st
 
 def why_not(slot: ColumnElement[Any], op: Any, other: Any) -> str:
     """Return the reason for which `compare_slot` gave None."""
+    if (problem := _dual_problem(slot, element_of(other))) is not None:
+        return problem
     if _type(slot).index.is_truncated:
         return (
             "its blind index is truncated, so it only finds values that may be equal; use == or "
@@ -137,6 +143,14 @@ def listed(other: Any) -> list[Any] | None:
     return None if any(element_of(value) is not None for value in values) else values
 
 
+def _dual_problem(slot: Any, element: Any) -> str | None:
+    """Return why a column that may hold plaintext cannot be compared with this, or None."""
+    type_ = _type(slot)
+    is_value = element is None or isinstance(element, BindParameter)
+    of_values = is_value and isinstance(slot, Slot)
+    return search_problem(type_.source, type_.number, of_values=of_values)
+
+
 def _type(slot: Any) -> SlotType:
     type_: SlotType = slot.type
     return type_
@@ -156,8 +170,10 @@ def _can_be_compared_afterwards(slot: Any, op: Any, element: Any) -> bool:
 
 def _distinct(slot: Any, values: BindParameter[Any], *, negated: bool, is_value: bool) -> Any:
     """Return IS DISTINCT FROM, or IS NOT DISTINCT FROM if *negated*: never NULL."""
-    match = BlindMatch(slot, values, negated=not negated)
-    empty, filled = plain(slot).is_(None), plain(slot).is_not(None)
+    match = searching(slot, values, negated=not negated)
+    # Plaintext may have no slot.
+    stored = plain(slot.column if is_dual(_type(slot).source) else slot)
+    empty, filled = stored.is_(None), stored.is_not(None)
     if is_value:  # None came as IS NULL already.
         return and_(filled, match) if negated else or_(empty, match)
     # Whether a parameter is NULL is not known before the statement runs.

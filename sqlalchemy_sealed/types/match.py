@@ -180,6 +180,12 @@ def overlap(expr: Any, words: str, least: float) -> TokenMatch:
 
 def _matched(expr: Any, value: Any, place: Place | None) -> TokenMatch:
     source: Encrypted[Any] = expr.type
+    if source.settings.plaintext_until is not None:
+        raise RefusedOperationError(
+            "rows that still hold plaintext have no tokens, and would be missed; search when "
+            "plaintext_until= is taken away, or encrypt into another column",
+            where=source.label,
+        )
     if not keeps_values(source):
         raise RefusedOperationError(
             "a search in a match index is compared with the values that are read, which this type "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date, datetime
 from typing import Any, Literal, TypedDict
 
 from ..envelope import MAX_SLOTS
@@ -33,6 +34,8 @@ class Options(TypedDict, total=False):
         match: the match index to search parts of texts by; by default none. For texts only.
         check: whether tables made from the metadata get a CHECK constraint that refuses what is
             not an envelope; by default they do.
+        plaintext_until: a column that is encrypted in place is read also where it holds plaintext
+            yet, to the end of this day in UTC, or until its latch is turned; by default never.
     """
 
     context: str | None
@@ -43,6 +46,7 @@ class Options(TypedDict, total=False):
     index: BlindIndex | Sequence[BlindIndex] | None
     match: MatchIndex | None
     check: bool
+    plaintext_until: date | str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +61,7 @@ class Settings:
     index: tuple[BlindIndex, ...] = ()
     match: MatchIndex | None = None
     check: bool = True
+    plaintext_until: str | None = None
 
     @property
     def slots(self) -> int:
@@ -96,7 +101,9 @@ def checked(type_name: str, options: dict[str, Any]) -> Settings:
             )
     sealer = options.get("sealer", DEFAULT)
     name = getattr(sealer, "name", sealer)
-    settings = Settings(**{**options, "sealer": name, "index": _indexes(options)})
+    until = _day(options.get("plaintext_until"))
+    own = {"sealer": name, "index": _indexes(options), "plaintext_until": until}
+    settings = Settings(**{**options, **own})
     problem = _problem(settings)
     if problem is not None:
         raise OptionError(f"{type_name}: {problem}")
@@ -108,6 +115,12 @@ def _indexes(options: dict[str, Any]) -> tuple[Any, ...]:
     if index is None:
         return ()
     return tuple(index) if isinstance(index, list | tuple) else (index,)
+
+
+def _day(until: Any) -> Any:
+    """Return the text of a date; migrations have no other form of it."""
+    is_date = isinstance(until, date) and not isinstance(until, datetime)
+    return until.isoformat() if is_date else until
 
 
 def _problem(settings: Settings) -> str | None:
@@ -125,6 +138,8 @@ def _problem(settings: Settings) -> str | None:
         return "check must be True or False"
     if not isinstance(settings.match, MatchIndex | None):
         return "match must be a MatchIndex"
+    if settings.plaintext_until is not None and not _is_day(settings.plaintext_until):
+        return "plaintext_until must be a date, or its text: '2027-01-31'"
     return _index_problem(settings)
 
 
@@ -137,6 +152,13 @@ def _index_problem(settings: Settings) -> str | None:
     if settings.slots > MAX_SLOTS:
         return f"the blind indexes take {settings.slots} slots; there are {MAX_SLOTS}"
     return None
+
+
+def _is_day(value: object) -> bool:
+    try:
+        return isinstance(value, str) and date.fromisoformat(value).isoformat() == value
+    except ValueError:
+        return False
 
 
 def _is_text(value: object) -> bool:

@@ -75,7 +75,7 @@ class BlindMatch(BinaryExpression[bool]):
                 where=cast("MatchType", self.right.type).slot.source.label,
             )
         negated = self.operator is operators.in_op
-        return BlindMatch(self.left, self.right, negated=negated)  # type: ignore[arg-type]
+        return type(self)(self.left, self.right, negated=negated)  # type: ignore[arg-type]
 
 
 @compiles(BlindMatch)

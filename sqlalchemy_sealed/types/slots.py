@@ -8,7 +8,7 @@ generic plan) nor SQLite finds the expression index.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -80,6 +80,7 @@ class SlotType(TypeDecorator[Any]):
             index.form(self.source.codec),
             index.bits,
             self.source.settings.is_text,
+            self.source.settings.plaintext_until,
         )
 
     def bind_processor(self, dialect: Dialect) -> _BindProcessorType[Any]:
@@ -136,6 +137,8 @@ class MatchType(TypeDecorator[Any]):
         """Return the function from the searched values to their slots."""
         is_text = self.slot.source.settings.is_text
         many = self.many
+        # Beside the slots the values themselves are sought, so they are gone through twice.
+        is_twice = many and self.slot.source.settings.plaintext_until is not None
         join = _joined
         if dialect.name == "postgresql":
             join = _as_array if many else _as_pair
@@ -152,7 +155,9 @@ class MatchType(TypeDecorator[Any]):
             slots: Sequence[bytes | None]
             try:
                 if many:
-                    if isinstance(value, str | bytes):
+                    if isinstance(value, str | bytes) or (
+                        is_twice and not isinstance(value, Collection)
+                    ):
                         refuse_type("a list of values", value)
                     slots = [
                         slot

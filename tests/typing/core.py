@@ -51,10 +51,12 @@ def use(*_: object) -> None:
 def columns(connection: Connection) -> None:
     """A column that says the Python type of its values gives rows of that type."""
     name: Column[str] = Column("name", EncryptedString(30, pad=16))
+    moved: Column[str] = Column("m", EncryptedString(storage="text", plaintext_until="2099-01-31"))
     born: Column[datetime] = Column("born", EncryptedDateTime(timezone=True))
     fee: Column[Decimal] = Column("fee", Encrypted(Numeric(8, 2), storage="text"))
     colour: Column[Colour] = Column("colour", EncryptedEnum(Colour))
     assert_type(connection.execute(select(name)).scalars().one(), str)
+    assert_type(connection.execute(select(moved)).scalars().one(), str)
     assert_type(connection.execute(select(born)).scalars().one(), datetime)
     assert_type(connection.execute(select(fee)).scalars().one(), Decimal)
     assert_type(connection.execute(select(colour)).scalars().one(), Colour)

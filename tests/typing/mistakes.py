@@ -52,6 +52,7 @@ def options() -> None:
     EncryptedString(colour=1)  # type: ignore[call-arg]
     EncryptedString(storage="json")  # type: ignore[arg-type]
     EncryptedString(pad="16")  # type: ignore[arg-type]
+    EncryptedString(plaintext_until=2099)  # type: ignore[arg-type]
     EncryptedString("30")  # type: ignore[arg-type]
     EncryptedString(masked=None)  # type: ignore[arg-type]
     EncryptedNumeric(10, scale=2.5)  # type: ignore[arg-type]

@@ -1,0 +1,1 @@
+"""Tests of columns that hold plaintext and envelopes side by side."""
