@@ -18,7 +18,7 @@ PACKAGES = ("sqlalchemy_sealed", "alembic_ext")
 ROWS = """
 .errors .locks .hints .columntypes .drivercodes
 .envelope .context .masked .given .scangrants
-.aead .padding .secretfile .scantables
+.aead .padding .secretfile .scantables .plainform
 .keys .scan
 .keylife
 .protocols .limits .flights .oaep
@@ -29,7 +29,7 @@ ROWS = """
 .vault.desired .vault.policies
 .vault
 .providers .keystores .keystores.book .keystores.fields .keystores.table .keystores.dberrors
-.keystores.connecting .keystores.document .keystores.kvsecrets
+.keystores.swapping .keystores.connecting .keystores.document .keystores.kvsecrets
 .providers.forms
 .providers.awserrors .providers.pkcs11errors
 .providers.local .providers.passphrase .providers.rsa .providers.awskms .providers.pkcs11
@@ -49,12 +49,13 @@ ROWS = """
 .index
 .guessing .widths .advice .counting .match
 .plan
-.leaks .algorithms .answers
+.leaks .algorithms .answers .latches
 .types.binding .types.options .types.tracked .types.literals .types.loose .types.ours
 .types.parameters .types.token_sql .types.changed
-.types.terms .types.processors
+.types.terms .types.processors .types.dual
 .types.slots .types.match
 .types.search
+.types.dual_search
 .types.comparison
 .types.comparator .types.declaration
 .types.match_table .types.match_sql
@@ -70,16 +71,16 @@ ROWS = """
 .ranking .fips
 sqlalchemy_sealed
 .reseal.psycopgarrays .reseal.forms .reseal.outcome .reseal.pace .reseal.table
-.reseal.failures .reseal.models
+.reseal.failures .reseal.models .reseal.unreadable
 .reseal.converts
 .reseal.changes .reseal.keytext .reseal.retries .reseal.fits
-.reseal.pages
-.reseal.writes
+.reseal.pages .reseal.setwise .reseal.bookmark
+.reseal.writes .reseal.careful
 .reseal.sessions
 .reseal.throttle .reseal.run .reseal.proof
 .reseal.order
-.reseal.alone .reseal.runtables .reseal.verifying
-.reseal.openrun .reseal.moves
+.reseal.alone .reseal.runtables .reseal.verifying .reseal.latching
+.reseal.openrun .reseal.moves .reseal.rehearsal
 .reseal.claims .reseal.places
 .reseal.sharing .reseal.workers .reseal.constraints
 .reseal.job .reseal.checks

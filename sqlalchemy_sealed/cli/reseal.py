@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import click
 from rich.markup import escape
 
 from ..reseal.checks import check_keys, refuse
 from ..reseal.models import configured_sealers
-from ..reseal.moves import Kind
+from ..reseal.moves import Kind, check_alone
 from .keyoptions import dry_run_option
 from .output import Command, check_can_ask, console, json_option, say
 from .resealoptions import Order, RunOptions, columns_arguments, run_options
@@ -46,7 +47,7 @@ def rotate(  # noqa: PLR0913 - the options
     Exits with 1 if a row could not be resealed or rows are left, with 130 if it was stopped.
     """
     order = Order(url, models, names, Kind.RESEAL, None, options.key)
-    plans = looked_at(order, new_key=new_key)
+    plans = looked_at(order, options if dry_run else None, new_key=new_key)
     if not dry_run and new_key:
         refuse([each for plan in plans for each in plan.found])
         _make_keys(plans, as_json=as_json)
@@ -87,7 +88,8 @@ def encrypt(  # noqa: PLR0913 - the options
     Exits with 1 if a value could not be sealed or rows are left, with 130 if it was stopped.
     """
     order = Order(url, models, _columns(names), Kind.ENCRYPT, source, options.key)
-    _do(ctx, order, options, looked_at(order), dry_run=dry_run, as_json=as_json)
+    plans = looked_at(order, options if dry_run else None)
+    _do(ctx, order, options, plans, dry_run=dry_run, as_json=as_json)
 
 
 @click.command(cls=Command)
@@ -127,7 +129,7 @@ def decrypt(  # noqa: PLR0913 - the options
     if not (yes or dry_run):
         check_can_ask(as_json=as_json)
     order = Order(url, models, _columns(names), Kind.DECRYPT, target, options.key)
-    plans = looked_at(order)
+    plans = looked_at(order, options if dry_run else None)
     if not (yes or dry_run):
         refuse([each for plan in plans for each in plan.found])
         rows = sum(plan.rows or 0 for plan in plans)
@@ -147,6 +149,13 @@ def decrypt(  # noqa: PLR0913 - the options
     metavar="COLUMN",
     help="A column of plaintext in the same table that should hold the same values.",
 )
+@click.option(
+    "--resume",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Keep in this file how far it is, and go on from there if it was stopped. Not with "
+    "--workers and --shared, which keep it in the database.",
+)
 @run_options
 @dry_run_option
 @json_option
@@ -159,6 +168,7 @@ def verify(  # noqa: PLR0913 - the options
     options: RunOptions,
     *,
     compare: str | None,
+    resume: Path | None,
     dry_run: bool,
     as_json: bool,
 ) -> None:
@@ -170,8 +180,11 @@ def verify(  # noqa: PLR0913 - the options
 
     Exits with 1 if a value does not open, or differs, and with 130 if it was stopped.
     """
-    order = Order(url, models, names, Kind.VERIFY, compare, options.key)
-    _do(ctx, order, options, looked_at(order), dry_run=dry_run, as_json=as_json)
+    check_alone(resume, options.workers, is_shared=options.shared)
+    kept = None if dry_run else resume
+    order = Order(url, models, names, Kind.VERIFY, compare, options.key, kept)
+    plans = looked_at(order, options if dry_run else None)
+    _do(ctx, order, options, plans, dry_run=dry_run, as_json=as_json)
 
 
 def _do(  # noqa: PLR0913 - what the commands share

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import wraps
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -145,6 +146,7 @@ class Order:
         kind: what is done.
         other: see `job_of`.
         key: see `moved_table`.
+        resume: see `job_of`.
     """
 
     url: str
@@ -153,6 +155,7 @@ class Order:
     kind: Kind
     other: str | None
     key: tuple[str, ...]
+    resume: Path | None = None
 
     def tables(self) -> list[list[SealedColumn]]:
         """Return the columns, by table."""
@@ -162,7 +165,8 @@ class Order:
     def job(self, engine: sa.Engine, columns: Sequence[SealedColumn]) -> Job:
         """Return the job over the columns of one table."""
         with engine.connect() as connection:
-            return job_of(connection, self.kind, columns, self.other, key=self.key or None)
+            key = self.key or None
+            return job_of(connection, self.kind, columns, self.other, key=key, resume=self.resume)
 
 
 def made(order: Order, number: int) -> tuple[sa.Engine, Job]:

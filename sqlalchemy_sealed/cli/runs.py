@@ -14,11 +14,12 @@ from ..errors import SealedError
 from ..reseal.checks import check_keys, findings, refuse
 from ..reseal.job import left, run
 from ..reseal.models import SealedColumn
-from ..reseal.moves import Kind
+from ..reseal.moves import Kind, renewing_job
 from ..reseal.order import STOPPED, Summary
 from ..reseal.outcome import Outcome
+from ..reseal.pace import Pace
 from ..reseal.places import Finding
-from ..reseal.verifying import verify_job
+from ..reseal.rehearsal import Estimate, estimate
 from ..reseal.workers import stopped_by_signals
 from .database import connected, reached
 from .output import console, count_of, print_json, say
@@ -56,10 +57,20 @@ class Plan:
     found: Sequence[Finding]
     rows: int | None
     size: int | None
+    estimate: Estimate | None = None
 
 
-def looked_at(order: Order, *, new_key: bool = False) -> list[Plan]:
-    """Return what a run would do, table by table. It needs the keys, and changes nothing."""
+def looked_at(
+    order: Order, options: RunOptions | None = None, *, new_key: bool = False
+) -> list[Plan]:
+    """
+    Return what a run would do, table by table. It needs the keys, and changes nothing.
+
+    Args:
+        order: what is to do.
+        options: how, if it is to be estimated how long it takes.
+        new_key: whether there will be a new primary before.
+    """
     tables = order.tables()
     for columns in tables:
         check_keys(order.kind, columns)
@@ -68,15 +79,19 @@ def looked_at(order: Order, *, new_key: bool = False) -> list[Plan]:
         for columns in tables:
             found = findings(connection, order.kind, columns, order.other, key=order.key or None)
             connection.rollback()
-            rows = size = None
+            rows = size = expected = None
             if all(each.is_warning for each in found):
                 job = order.job(connection.engine, columns)
                 if new_key:  # Then each value is under an older key.
-                    types = {each.name: each.type for each in columns}
-                    job = verify_job(job.table, types)
+                    job = renewing_job(connection, columns, key=order.key or None)
+                    connection.rollback()
                 rows = left(connection.engine, job)
                 size = _size(connection, columns[0])
-            plans.append(Plan(columns, found, rows, size))
+                connection.rollback()
+                if options is not None and rows:
+                    pace, load = Pace(options.batch), options.load / 100
+                    expected = estimate(connection.engine, job, rows, pace=pace, load=load)
+            plans.append(Plan(columns, found, rows, size, expected))
     return plans
 
 
@@ -160,7 +175,26 @@ def say_plans(order: Order, plans: Sequence[Plan], *, as_json: bool) -> bool:
         if plan.size is not None:
             line += f"; the table has {said_size(plan.size)}"
         say(console(), line)
+        if plan.estimate is not None:
+            say(console(), f"  {_estimated(order.kind, plan.estimate)}")
     return is_clear
+
+
+def _estimated(kind: Kind, told: Estimate) -> str:
+    """Return how long a run would take, and what that rests on."""
+    sample = f"{count_of(told.sampled, 'row')} in {said_seconds(told.sampled_seconds)}"
+    if kind is Kind.VERIFY:
+        line = f"about {said_seconds(told.most)} with one worker: {sample} were opened now"
+        bad = "do not open"
+    else:
+        line = (
+            f"about {said_seconds(told.least)} to {said_seconds(told.most)} with one worker: "
+            f"{sample} were read and {_DONE[kind]} now, and not written; writing is reckoned"
+        )
+        bad = f"cannot be {_DONE[kind]}"
+    if told.bad:
+        line += f"; {count_of(told.bad, 'row')} of the first {told.looked_at:,} {bad}"
+    return line
 
 
 def say_findings(found: Sequence[Finding]) -> None:
@@ -176,11 +210,16 @@ def _planned(plan: Plan) -> dict[str, Any]:
         "columns": [each.name for each in plan.columns],
         "rows": plan.rows,
         "table_bytes": plan.size,
+        "estimate": None if plan.estimate is None else _rounded(asdict(plan.estimate)),
         "findings": [
             {"where": each.where, "problem": each.problem, "warning": each.is_warning}
             for each in plan.found
         ],
     }
+
+
+def _rounded(document: dict[str, Any]) -> dict[str, Any]:
+    return {k: round(v, 3) if isinstance(v, float) else v for k, v in document.items()}
 
 
 def say_summary(kind: Kind, summary: Summary) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from .changes import Change, decrypt_change, encrypt_change, reseal_change
 from .job import run
+from .latching import LatchResult, turn_latches
 from .models import SealedColumn, sealed_columns
 from .order import Job, Summary
 from .outcome import BadRow, Outcome
@@ -22,6 +23,7 @@ __all__ = [
     "BadRow",
     "Change",
     "Job",
+    "LatchResult",
     "MovedTable",
     "Outcome",
     "Range",
@@ -39,5 +41,6 @@ __all__ = [
     "run",
     "sealed_columns",
     "status",
+    "turn_latches",
     "verify",
 ]

@@ -18,6 +18,7 @@ from sqlalchemy.types import TypeEngine
 from ..errors import OptionError
 from ..sealer import Sealer
 from ..types import Encrypted
+from ..types.dual import IN_PLACE, can_change_places
 from .converts import Convert, decrypting, encrypting, resealing
 from .forms import head_of, is_stale, looks_sealed
 
@@ -183,13 +184,5 @@ def decrypt_change(
 
 def _check_in_place(label: str, type_: Encrypted[Any]) -> None:
     """Check that plaintext and envelopes are of one SQL type, and plaintext is what it says."""
-    is_text = type_.settings.is_text
-    if is_text and isinstance(type_.inner, sa.String) and not isinstance(type_.inner, sa.Enum):
-        return
-    if not is_text and isinstance(type_.inner, sa.LargeBinary):
-        return
-    raise OptionError(
-        "only texts with text storage and bytes with binary storage can change places with their "
-        "envelopes; use another column for one of the two",
-        where=label,
-    )
+    if not can_change_places(type_.inner, is_text=type_.settings.is_text):
+        raise OptionError(f"{IN_PLACE}; use another column for one of the two", where=label)

@@ -19,8 +19,8 @@ from uuid import uuid4
 
 import sqlalchemy as sa
 
-from .keytext import from_text, to_text
-from .openrun import OpenRun, written
+from .keytext import from_text, text_of_bad_rows, to_text
+from .openrun import OpenRun
 from .outcome import BadRow, Outcome
 from .pages import Range, beyond
 from .runtables import COUNTS
@@ -146,7 +146,7 @@ class Claims:
     def _told(self, claim: Claim, done: Outcome, bad_rows: Sequence[BadRow], **values: Any) -> bool:
         ranges = self._ranges
         counts = {name: ranges.c[name] + getattr(done, name) for name in COUNTS}
-        named = written(bad_rows) if bad_rows else None
+        named = text_of_bad_rows(bad_rows) if bad_rows else None
         statement = (
             sa.update(ranges)
             .where(*self._is(claim), ranges.c.worker == self.worker, ~ranges.c.is_done)

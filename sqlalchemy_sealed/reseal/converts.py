@@ -7,14 +7,13 @@ same process under the same key, so what is looked up for one of them is kept fo
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from ..aead import InvalidTag
-from ..envelope import HEADER_SIZE, MAGIC, header, overhead, suite_of, to_text
+from ..envelope import HEADER_SIZE, header, suite_of, to_text
 from ..errors import (
     AuthenticationError,
     OpenError,
@@ -24,9 +23,11 @@ from ..errors import (
 from ..keycache import Head
 from ..match import head_maker
 from ..padding import pad
+from ..plainform import looks_sealed
 from ..types import Encrypted
 from ..types.processors import stored_bytes
 from .forms import head_of
+from .unreadable import Unreadable
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Dialect
@@ -39,8 +40,6 @@ to write."""
 
 _PREFIX_END = HEADER_SIZE + 12
 _NONCE_END = HEADER_SIZE + 24
-_LEAST = len(to_text(bytes(overhead())))
-_LOOKS_SEALED = re.compile(f"(?=.{{{_LEAST}}}){to_text(MAGIC)}[A-Za-z0-9_-]*", re.DOTALL).fullmatch
 
 
 def resealing(before: Encrypted[Any], after: Encrypted[Any], *, is_copied: bool = False) -> Convert:
@@ -69,6 +68,8 @@ def encrypting(type_: Encrypted[Any], dialect: Dialect) -> Convert:
     is_ours = type(type_).process_bind_param is Encrypted.process_bind_param
 
     def seal(value: Any) -> Any:
+        if isinstance(value, Unreadable):
+            raise value.as_plaintext(type_.label)
         try:
             sealed = bind(value)
         except Exception as error:
@@ -92,7 +93,7 @@ def decrypting(type_: Encrypted[Any], dialect: Dialect, *, in_place: bool) -> Co
 
     def plain(encoded: bytes) -> Any:
         value: Any = decode(encoded)
-        if in_place and _looks_sealed(value):
+        if in_place and looks_sealed(value):
             raise ValueRefusedError(
                 "the plaintext itself looks like an envelope, so it could not be told from one; "
                 "open it into another column",
@@ -102,13 +103,6 @@ def decrypting(type_: Encrypted[Any], dialect: Dialect, *, in_place: bool) -> Co
 
     each = _each(plain)
     return lambda values, blame: each(opened(values, None, blame), blame)
-
-
-def _looks_sealed(value: Any) -> bool:
-    """Whether a value has the form of an envelope, as `forms.looks_sealed` tells it."""
-    if isinstance(value, str):
-        return _LOOKS_SEALED(value) is not None
-    return value[: len(MAGIC)] == MAGIC and len(value) >= overhead()
 
 
 def _each(function: Callable[[Any], Any]) -> Convert:
@@ -212,7 +206,14 @@ def _either(
 
 def _storing(type_: Encrypted[Any]) -> Callable[[Any], bytes]:
     """Return the function from what a driver gave to the stored bytes."""
-    return partial(stored_bytes, stored_type=str if type_.settings.is_text else bytes)
+    stored_type = str if type_.settings.is_text else bytes
+
+    def stored(value: Any) -> bytes:
+        if isinstance(value, Unreadable):
+            raise value.as_sealed()
+        return stored_bytes(value, stored_type=stored_type)
+
+    return stored
 
 
 def _sealing(

@@ -11,6 +11,8 @@ from typing import Any
 
 from sqlalchemy import exc
 from sqlalchemy.exc import (
+    DatabaseError,
+    DataError,
     DBAPIError,
     InterfaceError,
     OperationalError,
@@ -38,6 +40,7 @@ class Cause(StrEnum):
     CHANGED = "the table or a column was renamed, dropped or changed meanwhile"
     SLOW = "the database ended a statement because it took too long; raise statement_timeout"
     POOL = "the pool of the engine has too few connections; a run takes up to five"
+    UNREADABLE = "the driver cannot read a value"
     OTHER = "the database refuses"
 
 
@@ -107,6 +110,13 @@ class HeldError(ResealError):
     """Others have held locks for longer than a run waits."""
 
 
+class UnreadableError(ResealError):
+    """The driver does not make a Python value of what the database has."""
+
+
+_RAISED = {Cause.LOCKED: HeldError, Cause.UNREADABLE: UnreadableError}
+
+
 def cause_of(error: BaseException) -> Cause:
     """Return why a statement failed, as its driver tells it."""
     if isinstance(error, exc.TimeoutError):  # No connection of the pool became free.
@@ -114,6 +124,8 @@ def cause_of(error: BaseException) -> Cause:
     if not isinstance(error, DBAPIError):
         return Cause.OTHER
     number = code_of(error)
+    if _is_of_driver(error, number):
+        return Cause.UNREADABLE
     if isinstance(number, str):
         return _of_postgresql(error, number)
     if isinstance(number, int):
@@ -126,6 +138,15 @@ def cause_of(error: BaseException) -> Cause:
         is_lost = isinstance(error, OperationalError | InterfaceError)
         return Cause.LOST if is_lost or error.connection_invalidated else Cause.OTHER
     return Cause.OTHER
+
+
+def _is_of_driver(error: DBAPIError, number: int | str | None) -> bool:
+    """Whether a driver says that it cannot convert a value; it has no number for that."""
+    if number is None and isinstance(error, DataError):
+        return True
+    if not isinstance(error, DatabaseError):
+        return False
+    return number is None and str(error.orig).startswith("Could not decode to UTF-8")
 
 
 def _of_postgresql(error: DBAPIError, number: str) -> Cause:
@@ -157,7 +178,7 @@ def problem_of(error: SQLAlchemyError, where: str) -> ResealError:
     constraint = getattr(getattr(driver, "diag", None), "constraint_name", None)
     if constraint:
         told.append(f"constraint {constraint}")
-    raised = HeldError if cause is Cause.LOCKED else ResealError
+    raised = _RAISED.get(cause, ResealError)
     return raised(
         f"{cause} ({', '.join(told)}); what was done stays done, and the same run, started "
         "again, goes on",

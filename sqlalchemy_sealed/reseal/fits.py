@@ -24,6 +24,8 @@ _SIZES: dict[type[TypeEngine[Any]], int] = {
     mysql.MEDIUMBLOB: 16_777_215,
 }
 """Bytes of the types of MariaDB and MySQL that have a limit without saying it."""
+_LOOKED_AT = 10
+"""How many values are looked at, if none before fits."""
 _UNREADABLE = (SQLAlchemyError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError)
 
 
@@ -61,9 +63,10 @@ def problem_of_values(
     is_in_place: bool,
 ) -> str | None:
     """
-    Return what is wrong with plaintext for a sealed type, by the first value that is there.
+    Return what is wrong with plaintext for a sealed type, by the first values that are there.
 
-    None if it fits, or if there is no value. It says nothing of the value.
+    None if it fits, or if there is no value. It says nothing of the value. One value that does not
+    fit is a bad row of the run; it is a column of another kind if none of the first ten does.
 
     Args:
         connection: to the database.
@@ -78,13 +81,30 @@ def problem_of_values(
     if is_in_place:
         looks = looks_sealed(connection, raw, is_text=type_.settings.is_text)
         statement = statement.where(sa.not_(looks))
+    problems = []
+    for number in range(_LOOKED_AT):
+        problem = _problem_of_value(connection, statement.offset(number), type_)
+        if problem is None:
+            return None
+        if not problem:
+            break
+        problems.append(problem)
+    return problems[0] if problems else None
+
+
+def _problem_of_value(
+    connection: sa.Connection, statement: sa.Select[Any], type_: Encrypted[Any]
+) -> str | None:
+    """Return what is wrong with the value of a statement, or nothing; "" if there is no value."""
     inner = type(type_.inner).__name__
     try:
         with warnings.catch_warnings(), connection.begin_nested():
             warnings.simplefilter("ignore", SAWarning)  # SQLite has no decimals.
-            value = connection.scalar(statement)
-        if value is not None:
-            type_.codec.encode(value)
+            row = connection.execute(statement).first()
+        if row is None:
+            return ""
+        if row[0] is not None:
+            type_.codec.encode(row[0])
     except SealedError as error:
         return f"a value of it cannot be sealed as {inner}: {error.problem}"
     except _UNREADABLE as error:

@@ -45,7 +45,9 @@ def is_stale(
     )
     found: sa.ColumnElement[Any] = label(column, is_text=is_text)
     found = exact(connection, found) if is_text else found
-    # A part of an empty blob is NULL on SQLite.
+    if connection.dialect.name != "sqlite":
+        return sa.and_(column.is_not(None), found != wanted)
+    # A part of an empty blob is NULL there.
     return sa.and_(column.is_not(None), sa.or_(found.is_(None), found != wanted))
 
 

@@ -8,14 +8,15 @@ What is read back is exactly what was written.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
 from ..errors import ConfigurationError, ResealError
-from .outcome import Key
+from .outcome import BadRow, Key
 
 _FORMS: tuple[tuple[type, str, Callable[[Any], Any], Callable[[Any], Any]], ...] = (
     # bool before int, and datetime before date: the first is a subclass of the second.
@@ -60,6 +61,16 @@ def from_text(text: str) -> Key:
     raise ResealError(
         "a range of a run has a key that cannot be read; end the run by deleting it", where="key"
     )
+
+
+def text_of_bad_rows(rows: Sequence[BadRow]) -> str:
+    """Return bad rows as a text."""
+    return json.dumps([asdict(row) | {"key": to_text(row.key)} for row in rows])
+
+
+def bad_rows_of(text: str) -> list[BadRow]:
+    """Return the bad rows of a text."""
+    return [BadRow(**{**row, "key": from_text(row["key"])}) for row in json.loads(text)]
 
 
 def _written(value: Any) -> list[Any]:

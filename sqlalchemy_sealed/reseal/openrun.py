@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -12,18 +11,19 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ..errors import ResealError
 from .failures import Cause, cause_of
-from .keytext import from_text, to_text
+from .keytext import bad_rows_of
 from .order import HELD, Job, Summary, is_finished
 from .outcome import NAMED, BadRow
 from .retries import Patience
 from .runtables import RunTables, columns_of
 from .sessions import Session
+from .table import AS_TEXT
 
 T = TypeVar("T")
 
 _LEAST_ROWS, _MOST_ROWS, _PARTS = 2_000, 50_000, 25
 """Rows of a range: a part of the table, within limits."""
-_SETTINGS = {
+_SETTINGS = AS_TEXT | {
     "row_security": "off",
     "statement_timeout": "0",
     "idle_in_transaction_session_timeout": "0",
@@ -230,13 +230,4 @@ class OpenRun:
             .limit(NAMED)
         )
         texts = connection.execute(query).scalars()
-        return [row for text in texts for row in _read(text)][:NAMED]
-
-
-def written(rows: Sequence[BadRow]) -> str:
-    """Return bad rows as the table has them."""
-    return json.dumps([asdict(row) | {"key": to_text(row.key)} for row in rows])
-
-
-def _read(text: str) -> list[BadRow]:
-    return [BadRow(**{**row, "key": from_text(row["key"])}) for row in json.loads(text)]
+        return [row for text in texts for row in bad_rows_of(text)][:NAMED]

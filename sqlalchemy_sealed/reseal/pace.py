@@ -5,7 +5,7 @@ from __future__ import annotations
 SECONDS = 0.5
 """How long a batch should take: what another transaction may have to wait for a row of it."""
 LEAST, MOST, FIRST = 50, 5000, 500
-"""Rows of a batch. Above some thousands it gets no faster."""
+"""Rows of a batch; fewer only if they are wide. Above some thousands it gets no faster."""
 SIZE = 8 << 20
 """Bytes of stored values that a batch may have."""
 _RECOVERY = 1.1
@@ -32,8 +32,8 @@ class Pace:
         if not rows:
             return
         wanted = self.rows * min(2.0, max(0.5, self.seconds / max(seconds, 1e-6)))
-        widest = SIZE * rows / max(size, 1)
-        self.rows = self._bounded(min(wanted, widest, self._ceiling))
+        widest = int(SIZE * rows / max(size, 1))
+        self.rows = max(min(self._bounded(min(wanted, self._ceiling)), widest), 1)
         self._ceiling = min(self._ceiling * _RECOVERY, self.most)
 
     def others_wait(self) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial, reduce
 from typing import Any
@@ -20,6 +21,10 @@ from .outcome import Key
 from .table import MovedTable
 
 _TEXTS = ("text", "character varying")
+_LIMIT = "sealed_limit"
+"""The execution option that says how many bytes of values are fetched of a page."""
+_MANY = 256
+"""The most rows that are fetched at once of a page that is ended by its bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +59,8 @@ def page(  # noqa: PLR0913 - what a page is of
         range_: where to read; *after* is the key of the last row that was read.
         size: the most rows.
         all_rows: whether rows are read that are not left to do, too. It is not told then which.
-        limit: on PostgreSQL, the page ends with the row whose values are the first to fill so many
-            bytes, so that it may be short though others follow.
+        limit: the page ends about where its values fill so many bytes, so that it may be short
+            though others follow. PostgreSQL ends it; elsewhere `fetched` does.
     """
     column = partial(_column, table.selectable)
     key = [column(name) for name in table.key]
@@ -76,9 +81,44 @@ def page(  # noqa: PLR0913 - what a page is of
         statement = statement.where(sa.not_(beyond(key, range_.through)))
     if not all_rows:
         statement = statement.where(sa.or_(*todo))
-    if limit is None or connection.dialect.name != "postgresql":
+    if limit is None:
         return statement
+    if connection.dialect.name != "postgresql":
+        return statement.execution_options(stream_results=True, **{_LIMIT: limit})
     return _limited(statement, len(key), _size(table, column, changes), limit)
+
+
+def fetched(result: sa.CursorResult[Any]) -> Sequence[Any]:
+    """
+    Return the rows of a page, as far as its limit in bytes lets.
+
+    They are fetched a few at a time, the more the narrower they are, and what is beyond the limit
+    is never in memory. That is for databases that would have to look at each value twice to end a
+    page by its bytes.
+    """
+    limit = result.context.execution_options.get(_LIMIT)
+    with closing(result):  # Also if a value cannot be read, and others are left.
+        return result.all() if limit is None else _until(result, limit)
+
+
+def _until(result: sa.CursorResult[Any], limit: int) -> Sequence[Any]:
+    found: list[Any] = []
+    size, many = 0, 1
+    while size < limit and (rows := result.fetchmany(many)):
+        new = sum(map(_bytes, zip(*rows, strict=True)))
+        size += new
+        found += rows
+        # As many as would, at this width, take a part of what there is room for.
+        many = max(1, min(_MANY, many * 2, limit * len(rows) // (8 * max(new, 1))))
+    return found
+
+
+def _bytes(values: Sequence[Any]) -> int:
+    """Return the bytes of values, or letters; of what is no text, nothing."""
+    try:
+        return sum(map(len, values))
+    except TypeError:
+        return sum(len(value) for value in values if isinstance(value, bytes | str))
 
 
 def _limited(

@@ -19,6 +19,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from ..errors import SealedError
+from .careful import carefully
 from .changes import Change
 from .outcome import BadRow, Outcome
 from .pace import SIZE, Pace
@@ -86,7 +87,7 @@ class Runner:
             part = partial(
                 page, table=self.table, changes=self.changes, range_=range_, size=size, limit=SIZE
             )
-            found = read(part)
+            found = carefully(read, part)
             if not found:
                 return
             outcome, batch = self._converted(found)

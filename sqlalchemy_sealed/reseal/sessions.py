@@ -18,8 +18,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from ..errors import ConfigurationError
 from .changes import Change
 from .failures import Cause, HeldError, cause_of
+from .pages import fetched
 from .retries import Patience
-from .table import MovedTable
+from .table import AS_TEXT, MovedTable
 from .writes import Batch, Writer
 
 T = TypeVar("T")
@@ -37,7 +38,7 @@ _BINARY = {
     "numeric", "boolean", "date", "timestamp without time zone", "timestamp with time zone",
 }  # fmt: skip
 """Types that psycopg reads in their binary form as well as from text."""
-_ALL_ROWS = {"row_security": "off", "statement_timeout": "0"}
+_ALL_ROWS = {"row_security": "off", "statement_timeout": "0", **AS_TEXT}
 """Where nothing is left to do, one page goes over a whole table."""
 _MILLISECONDS = int(LOCK_SECONDS * 1000)
 _STRICT = "concat(@@sql_mode, ',STRICT_ALL_TABLES')"
@@ -125,8 +126,7 @@ class Session:
                 self._connection = self.engine.connect()
                 self.patience.has_connected = True
                 with self._connection.begin():
-                    for name, value in self._settings.items():
-                        self._connection.exec_driver_sql(f"SET {name} = {value}")
+                    self._set(self._connection, self._settings)
                     self._made(self._connection)
             with self._connection.begin():
                 return work(self._connection)
@@ -143,9 +143,15 @@ class Session:
         with suppress(SQLAlchemyError):  # It may be lost already.
             if self._settings and not connection.invalidated:
                 with connection.begin():
-                    for name in self._settings:
-                        connection.exec_driver_sql(f"SET {name} = DEFAULT")
+                    self._set(connection, dict.fromkeys(self._settings, "DEFAULT"))
             connection.close()
+
+    def _set(self, connection: sa.Connection, settings: Mapping[str, str]) -> None:
+        statements = [f"SET {name} = {value}" for name, value in settings.items()]
+        if connection.dialect.name == "postgresql":  # It takes several at once.
+            statements = ["; ".join(statements)] if statements else []
+        for statement in statements:
+            connection.exec_driver_sql(statement)
 
 
 class Read:
@@ -154,7 +160,8 @@ class Read:
     def __init__(self, session: Session, table: MovedTable, changes: Sequence[Change]) -> None:
         self._session = session
         self._is_typed = any(change.reads is not None for change in changes)
-        self._is_binary = session.engine.dialect.driver == "psycopg" and all(
+        self._is_psycopg = session.engine.dialect.driver == "psycopg"
+        self._is_binary = self._is_psycopg and all(
             table.sql_types.get(name) in _BINARY
             for name in (*table.key, *(change.source for change in changes))
         )
@@ -165,9 +172,11 @@ class Read:
         def work(connection: sa.Connection) -> Sequence[Any]:
             with _binary(connection) if self._is_binary else nullcontext():
                 result = connection.execute(statement(connection))
-                # Values as the driver gives them take no Row.
-                raw: Any = result.all() if self._is_typed else result.cursor
-                return raw if self._is_typed else raw.fetchall()  # type: ignore[no-any-return]
+                if self._is_typed or not self._is_psycopg:
+                    return fetched(result)
+                # Values as the driver gives them take no Row, and psycopg has them all by now.
+                raw: Any = result.cursor
+                return raw.fetchall()  # type: ignore[no-any-return]
 
         return self._session.run(work)
 

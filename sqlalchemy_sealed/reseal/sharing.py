@@ -17,8 +17,9 @@ from .retries import Interrupted, Patience
 
 RENEW_SECONDS = 1.0
 """How often a worker says that it lives, and what it did."""
-_POLL_SECONDS = 0.3
-"""How often a worker that has nothing to do looks for ranges of workers that died."""
+_FIRST_POLL, _POLL_SECONDS = 0.02, 0.3
+"""How often a worker that has nothing to do looks whether the run has ended, or for ranges of
+workers that died: soon at first, as the others are about to end."""
 
 
 class _LostError(Exception):
@@ -60,6 +61,7 @@ class Sharing:
         self._renewed = 0.0
         self._new, self._range = Outcome(), Outcome()
         self._turn = 0
+        self._poll = _FIRST_POLL
         self._runner = job.passing(engine, pace, patience, self._count)
 
     def run(self) -> Summary:
@@ -76,6 +78,7 @@ class Sharing:
         """Do the next thing that is to do; return whether the run goes on."""
         claim = self._claims.claim()
         if claim is not None:
+            self._poll = _FIRST_POLL
             self._refresh(claim.turn)
             self._work_on(claim)
             return True
@@ -83,7 +86,8 @@ class Sharing:
         if standing.is_ended:
             return False
         if not standing.is_passed or not self._open.end_turn(self._left):
-            self.patience.stop.wait(_POLL_SECONDS)
+            self.patience.stop.wait(self._poll)
+            self._poll = min(self._poll * 1.5, _POLL_SECONDS)
         return True
 
     def _left(self) -> int:

@@ -20,6 +20,13 @@ from ..hints import near
 _AS_THEY_ARE = {"smallint", "integer", "bigint", "numeric", "text", "character varying", "uuid",
     "boolean", "bytea"}  # fmt: skip
 """Types of PostgreSQL whose values, in a key, mean the same after a driver read and bound them."""
+AS_TEXT = {
+    "datestyle": "ISO",
+    "intervalstyle": "postgres",
+    "extra_float_digits": "3",
+    "lc_monetary": "'C'",
+}
+"""Settings of PostgreSQL by which the text of a value means the same to every worker."""
 _INEXACT = (sa.Enum, mysql.SET, mysql.BIT, sa.Float)
 """Types of MariaDB that sort otherwise than they compare, or that drivers do not give exactly."""
 

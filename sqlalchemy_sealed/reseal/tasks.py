@@ -13,6 +13,7 @@ what the commands `sealed rotate`, `encrypt`, `decrypt` and `verify` do.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -20,7 +21,7 @@ import sqlalchemy as sa
 from .checks import check, check_keys
 from .job import run
 from .models import SealedColumn, by_table, sealed_columns
-from .moves import Kind, job_of
+from .moves import Kind, check_alone, job_of
 from .order import Summary
 from .proof import Sink
 from .verifying import verified
@@ -119,6 +120,7 @@ def verify(  # noqa: PLR0913 - what and how
     *,
     key: Sequence[str] | None = None,
     sink: Sink | None = None,
+    resume: Path | None = None,
     **options: Any,
 ) -> list[Summary]:
     """
@@ -132,13 +134,16 @@ def verify(  # noqa: PLR0913 - what and how
             column that is named.
         key: as for `reseal`.
         sink: gets the result of each table as a document.
+        resume: a file that holds how far it is. A verification that was stopped or killed goes on
+            where it was, with what it had found. One that ends removes it. A shared one goes on by
+            its tables, and takes no file.
         options: those of `run`.
 
     Raises:
         ConfigurationError, KeystoreError, ProviderError, ResealError: as `reseal`.
     """
     columns = sealed_columns(models, names)
-    summaries = _done(engine, Kind.VERIFY, columns, compare, key, options)
+    summaries = _done(engine, Kind.VERIFY, columns, compare, key, options, resume)
     if sink is not None:
         for summary, table in zip(summaries, by_table(columns).values(), strict=True):
             sink(verified(summary, engine, [column.name for column in table]))
@@ -152,11 +157,13 @@ def _done(  # noqa: PLR0913, PLR0917 - the parts of a run
     other: str | None,
     key: Sequence[str] | None,
     options: dict[str, Any],
+    resume: Path | None = None,
 ) -> list[Summary]:
     tables = list(by_table(columns).values())
     check_keys(kind, columns)
     with engine.connect() as connection:
         for table in tables:
             check(connection, kind, table, other, key=key)
-        jobs = [job_of(connection, kind, table, other, key=key) for table in tables]
+        check_alone(resume, options.get("workers", 1), is_shared=options.get("shared", False))
+        jobs = [job_of(connection, kind, t, other, key=key, resume=resume) for t in tables]
     return [run(engine, job, **options) for job in jobs]

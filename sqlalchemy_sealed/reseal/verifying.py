@@ -20,14 +20,17 @@ from ..errors import NotAnEnvelopeError, OpenError, ValueRefusedError
 from ..keystores.connecting import shown
 from ..types import Encrypted
 from ..types.changed import changing
+from .bookmark import Bookmark
+from .careful import carefully
 from .changes import Change
 from .order import Job, Summary
-from .outcome import BadRow, Outcome
+from .outcome import BadRow, Key, Outcome
 from .pace import SIZE, Pace
 from .pages import Range, page
 from .retries import Patience
 from .sessions import Read, reading
 from .table import MovedTable
+from .unreadable import Unreadable
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Dialect
@@ -41,6 +44,7 @@ def verify_job(
     table: MovedTable,
     columns: Mapping[str, Encrypted[Any]],
     compared: Mapping[str, str] | None = None,
+    bookmark: Bookmark | None = None,
 ) -> Job:
     """
     Return the job that opens every value of columns.
@@ -50,6 +54,7 @@ def verify_job(
         columns: their types, by name.
         compared: for some of them, the names of columns of the same table that hold the same
             values in plaintext.
+        bookmark: says how far it is, if it may be stopped and go on.
     """
     changes: list[Change] = []
     pairs: dict[int, _Compared] = {}
@@ -66,7 +71,7 @@ def verify_job(
         changes.append(
             Change(f"{table.label}.{name}", other, name, _has_value, _unused, inner, is_text)
         )
-    runner = partial(Verifier, types=tuple(columns.values()), compared=pairs)
+    runner = partial(Verifier, types=tuple(columns.values()), compared=pairs, bookmark=bookmark)
     return Job(KIND, table, changes, runner=runner, is_repeated=False)
 
 
@@ -84,6 +89,8 @@ class _Compared:
         as_sealed = changing(self.type, dialect, lambda value: value)
 
         def is_same(opened: bytes, plain: Any) -> bool:
+            if isinstance(plain, Unreadable):
+                raise plain.as_plaintext(self.label)
             value = as_sealed(plain)
             return bool(encode(value) == opened or decode(opened) == value)
 
@@ -97,6 +104,7 @@ class Verifier:
     Args:
         types: those of the sealed columns, which the first changes are of.
         compared: for the numbers of some changes, what their values are compared with.
+        bookmark: where to begin, if there is something there, and where to say how far it is.
     """
 
     def __init__(  # noqa: PLR0913 - the parts of a run
@@ -110,6 +118,7 @@ class Verifier:
         patience: Patience | None = None,
         types: Sequence[Encrypted[Any]],
         compared: Mapping[int, _Compared] | None = None,
+        bookmark: Bookmark | None = None,
     ) -> None:
         self.engine = engine
         self.table = table
@@ -119,24 +128,47 @@ class Verifier:
         self._tell = tell or (lambda _outcome: None)
         self._compared = dict(compared or {})
         self._types = types
+        self._bookmark = bookmark
         typed = [n for n, change in enumerate(self.changes) if change.reads is not None]
         self._typed = {n: len(self.changes) + at for at, n in enumerate(typed)}
 
     def pass_over(self, range_: Range) -> Outcome:
         """Go once over the rows of a range."""
         total = Outcome()
-        with reading(self.engine, self.table, self.changes, self.patience) as read:
-            while not self.patience.stop.is_set():
-                started = perf_counter()
-                found = self._page(read, range_)
-                if not found:
-                    break
-                seen = self._verified(found)
-                self.pace.took(seen.read, seen.size, perf_counter() - started)
+        if self._bookmark is not None:
+            after, seen = self._bookmark.found()
+            if seen.read:
+                range_ = Range(after, range_.through)
                 total.add(seen)
                 self._tell(seen)
-                range_ = Range(tuple(found[-1][: len(self.table.key)]), range_.through)
+        try:
+            with reading(self.engine, self.table, self.changes, self.patience) as read:
+                while not self.patience.stop.is_set():
+                    started = perf_counter()
+                    found = self._page(read, range_)
+                    if not found:
+                        self._mark(None, total)
+                        return total
+                    seen = self._verified(found)
+                    self.pace.took(seen.read, seen.size, perf_counter() - started)
+                    total.add(seen)
+                    range_ = Range(tuple(found[-1][: len(self.table.key)]), range_.through)
+                    self._mark(range_.after, total)
+                    self._tell(seen)
+        except BaseException:
+            self._mark(range_.after, total, now=True)
+            raise
+        self._mark(range_.after, total, now=True)
         return total
+
+    def _mark(self, after: Key | None, total: Outcome, *, now: bool = False) -> None:
+        """Say how far it is; after the last row, None."""
+        if self._bookmark is None:
+            return
+        if after is not None:
+            self._bookmark.put(after, total, now=now)
+        elif not now:
+            self._bookmark.remove()
 
     def _page(self, read: Read, range_: Range) -> Sequence[Any]:
         make = partial(
@@ -148,7 +180,7 @@ class Verifier:
             all_rows=True,
             limit=SIZE,
         )
-        return read(make)
+        return carefully(read, make)
 
     def _verified(self, found: Sequence[Any]) -> Outcome:
         """Open the values of a page."""
@@ -222,6 +254,8 @@ def _opening(type_: Encrypted[Any]) -> Callable[[Any], bytes]:
     is_text = type_.settings.is_text
 
     def convert(stored: Any) -> bytes:
+        if isinstance(stored, Unreadable):
+            raise stored.as_sealed()
         plain = opened(_envelope(stored, is_text=is_text))
         decode(plain)
         return plain

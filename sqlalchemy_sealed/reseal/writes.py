@@ -17,6 +17,7 @@ from sqlalchemy.types import NullType
 from .changes import Change
 from .pages import compared, needs_cast
 from .psycopgarrays import teach
+from .setwise import Setwise, can_write, is_narrow
 from .table import MovedTable
 
 
@@ -64,6 +65,9 @@ class Writer:
                 else list
             )
         else:
+            self._setwise = None
+            if dialect.name in ("mysql", "mariadb") and can_write(connection, table, changes):
+                self._setwise = Setwise(connection, table, changes)
             # SQLAlchemy refuses parameters that have the name of a column.
             self._prefix = "p"
             while any(name.startswith(self._prefix) for name in table.types):
@@ -84,6 +88,8 @@ class Writer:
         return self.connection.exec_driver_sql(self._sql, tuple(parameters)).rowcount
 
     def _write_many(self, batch: Batch) -> int:
+        if self._setwise is not None and is_narrow((*batch.key, *batch.old, *batch.new)):
+            return self._setwise.write(batch.key, batch.old, batch.new)
         columns = [
             *((f"{self._prefix}k{n}", column) for n, column in enumerate(batch.key)),
             *((f"{self._prefix}o{n}", column) for n, column in enumerate(batch.old)),
@@ -122,7 +128,12 @@ def _arrays_sql(connection: sa.Connection, table: MovedTable, changes: Sequence[
     # Not as arrays of their type: unnest takes arrays of arrays, and of composite types, apart.
     as_texts = [table.is_read_as_text(column) for column in table.key]
     sent = ["text" if as_text else t for as_text, t in zip(as_texts, key_types, strict=True)]
-    arrays = ", ".join(parameter(type_, "[]") for type_ in (*sent, *old_types, *new_types))
+    types = (*sent, *old_types, *new_types)
+    # In the list of a SELECT, unnest gives its rows one by one; in FROM, it keeps them all first.
+    arrays = ", ".join(
+        f"unnest({parameter(type_, '[]')}) AS {column}"
+        for type_, column in zip(types, names, strict=True)
+    )
     one = len(changes) == 1
     keys = [f"t.{_quoted(column)}" for column in table.key]
     settings, conditions = [], []
@@ -132,7 +143,7 @@ def _arrays_sql(connection: sa.Connection, table: MovedTable, changes: Sequence[
         target, source = f"t.{_quoted(change.target)}", f"t.{_quoted(change.source)}"
         new = f"v.n{n}" if one else f"coalesce(v.n{n}, {target})"
         settings.append(f"{_quoted(change.target)} = {new}")
-        same = f"{_comparable(table, change, source)} = v.o{n}"
+        same = f"{_comparable(table, change, source)} IS NOT DISTINCT FROM v.o{n}"
         if not change.is_in_place:
             same += f" AND {target} IS NULL"
         conditions.append(same if one else f"(v.n{n} IS NULL OR {same})")
@@ -141,7 +152,7 @@ def _arrays_sql(connection: sa.Connection, table: MovedTable, changes: Sequence[
     conditions += [f"({', '.join(keys)}) {operator} ({bound})" for operator in (">=", "<=")]
     sql = (
         f"UPDATE {name} AS t SET {', '.join(settings)} "  # noqa: S608 - of quoted names
-        f"FROM unnest({arrays}) AS v({', '.join(names)}) WHERE {' AND '.join(conditions)}"
+        f"FROM (SELECT {arrays}) AS v WHERE {' AND '.join(conditions)}"
     )
     # A name may have a percent sign, which the driver would take for a parameter.
     return sql.replace("%", "%%").replace(_PARAMETER, "%")

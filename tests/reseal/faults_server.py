@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from signal import SIGINT
+from signal import SIGINT, Signals
 
 import psycopg
 import sqlalchemy as sa
@@ -59,12 +59,12 @@ class OwnServer:
         server = serving(self.uid, directory, lambda _port: command, self._answers, SIGINT)
         self._running.enter_context(server)
 
-    def stop(self) -> None:
-        """Stop it at once: connections are ended, and there is no checkpoint for its clients."""
+    def stop(self, signal: Signals = SIGINT) -> None:
+        """Stop it at once: connections are ended. SIGQUIT is a crash of the server."""
         file = self.data / "postmaster.pid"
         if file.exists():
             # Its guard would wait for the end of a pipe, which forked processes hold, too.
-            os.kill(int(file.read_text().split()[0]), SIGINT)
+            os.kill(int(file.read_text().split()[0]), signal)
         self._running.close()
 
     def _answers(self, _port: int) -> bool:

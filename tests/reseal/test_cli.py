@@ -128,12 +128,20 @@ def test_a_dry_run_says_what_would_be_done(stage: Stage) -> None:
     said = stage.command("rotate", "--new-key", "--dry-run")
     assert said.exit_code == 0
     assert "patients (email, note): 20 rows would be resealed" in said.output
+    assert "20 rows in 0.0 s were read and resealed now, and not written" in " ".join(
+        said.output.split()
+    )
     document = stage.document("rotate", "--dry-run")
+    assert [each["estimate"] for each in document["tables"]] == [None, None]
     assert [(each["table"], each["rows"]) for each in document["tables"]] == [
         ("patients", 0),
         ("visits", 0),
     ]
-    assert stage.document("verify", "visits", "--dry-run")["tables"][0]["rows"] == 20
+    [verified] = stage.document("verify", "visits", "--dry-run")["tables"]
+    assert verified["rows"] == 20
+    told = verified["estimate"]
+    assert (told["rows"], told["sampled"], told["bad"]) == (20, 20, 0)
+    assert told["least"] == told["most"] == pytest.approx(told["sampled_seconds"], abs=0.002)
     assert stage.command("decrypt", "patients.note", "--dry-run").exit_code == 0
     assert stage.sql("SELECT email, note FROM patients ORDER BY id") == before
     assert Path("sealed.keys.json").read_bytes() == keys

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from signal import SIGINT, SIGQUIT, Signals
 
 import pytest
 import sqlalchemy as sa
@@ -15,8 +16,9 @@ from sqlalchemy_sealed.errors import ResealError
 from sqlalchemy_sealed.reseal.outcome import Outcome
 from sqlalchemy_sealed.reseal.retries import Waits
 
-from .faults import FORKING, WRITERS, Stage, Traffic, ended, in_child
+from .faults import FORKING, Stage, ended, in_child
 from .faults_server import OwnServer, own_server
+from .faults_traffic import WRITERS, Traffic
 
 pytestmark = [pytest.mark.postgres, FORKING]
 
@@ -38,11 +40,16 @@ def stage(server: OwnServer, tmp_path: Path) -> Stage:
     return Stage(server.url, tmp_path / "keys.json", provider)
 
 
+@pytest.mark.parametrize("by", [SIGINT, SIGQUIT], ids=["stop", "crash"])
 @pytest.mark.parametrize("shared", [False, True], ids=["alone", "shared"])
 def test_a_run_goes_on_after_its_database_was_restarted(
-    shared: bool, server: OwnServer, stage: Stage, tmp_path: Path
+    shared: bool, by: Signals, server: OwnServer, stage: Stage, tmp_path: Path
 ) -> None:
-    """It waits, connects anew and ends by itself; the writers lose nothing either."""
+    """
+    It waits, connects anew and ends by itself; the writers lose nothing either.
+
+    By a crash the batches are lost that were not on the disk yet. They are done again.
+    """
     model = stage.fill(ROWS)
     stage.rotate()
     begun = tmp_path / "begun"
@@ -59,7 +66,7 @@ def test_a_run_goes_on_after_its_database_was_restarted(
         begun.unlink(missing_ok=True)
         while not begun.exists():
             time.sleep(0.01)
-        server.stop()
+        server.stop(by)
         time.sleep(0.5)
         server.start()
     assert ended(child) == 0

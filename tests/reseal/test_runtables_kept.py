@@ -8,6 +8,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Engine, MetaData
 
 from alembic_ext.autogenerate import RUN_TABLES
+from sqlalchemy_sealed.latches import latches_table
 from sqlalchemy_sealed.reseal.runtables import RunTables
 
 
@@ -16,8 +17,10 @@ from sqlalchemy_sealed.reseal.runtables import RunTables
 def test_the_tables_of_runs_are_never_proposed_to_be_dropped(engine: Engine) -> None:
     """A run over the rows may be under way; the tables are known by their names."""
     tables = RunTables(None)
-    assert {tables.runs.name, tables.ranges.name} == RUN_TABLES
+    latches = latches_table(MetaData())
+    assert {tables.runs.name, tables.ranges.name, latches.name} == RUN_TABLES
     with engine.begin() as connection:
         tables.make(connection)
+        latches.create(connection)
     with engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), MetaData()) == []
