@@ -11,7 +11,7 @@ Nothing here shows key material: not in `repr`, not in a pickle.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from enum import StrEnum
 from functools import lru_cache
@@ -50,13 +50,13 @@ class KeyState(StrEnum):
     """The wrapped key was erased. Values sealed under it can never be opened."""
 
 
-_PACKED_BINDING = pack((_BINDING,))
-_PACKED_KINDS = {kind: pack((kind.value,)) for kind in KeyKind}
-
-
 by_place = attrgetter("kind", "generation")
 """The order in which records of one key name stand."""
-_packed_name = lru_cache(1024)(lambda name: pack((name,)))
+
+
+@lru_cache(1024)
+def _packed_place(name: str, kind: KeyKind) -> bytes:
+    return pack((_BINDING, name, kind.value))
 
 
 def _packed_id(key_id: bytes) -> bytes:
@@ -69,7 +69,7 @@ def key_id_of(material: bytes) -> bytes:
     return derive(material, _INFO_KEY_ID, KEY_ID_SIZE)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class KeyRecord:
     """
     What a keystore keeps of one key. Holds no usable key.
@@ -102,11 +102,35 @@ class KeyRecord:
     state: KeyState = KeyState.ENABLED
     due: datetime | None = None
 
+    # As `dataclass` would make it, for half of the time: keystores hold thousands of them.
+    def __init__(  # noqa: PLR0913, PLR0917 - the fields
+        self,
+        name: str,
+        kind: KeyKind,
+        generation: int,
+        key_id: bytes,
+        wrapped: str,
+        created: datetime,
+        index_key_id: bytes | None = None,
+        bridge_key_id: bytes | None = None,
+        state: KeyState = KeyState.ENABLED,
+        due: datetime | None = None,
+    ) -> None:
+        _put_name(self, name)
+        _put_kind(self, kind)
+        _put_generation(self, generation)
+        _put_key_id(self, key_id)
+        _put_wrapped(self, wrapped)
+        _put_created(self, created)
+        _put_index_key_id(self, index_key_id)
+        _put_bridge_key_id(self, bridge_key_id)
+        _put_state(self, state)
+        _put_due(self, due)
+
     @property
     def binding(self) -> bytes:
         """The bytes a wrapped key is bound to: its key name, kind and id."""
-        name, kind = _packed_name(self.name), _PACKED_KINDS[self.kind]
-        return _PACKED_BINDING + name + kind + _packed_id(self.key_id)
+        return _packed_place(self.name, self.kind) + _packed_id(self.key_id)
 
     @property
     def index_pair(self) -> tuple[bytes | None, bytes | None]:
@@ -142,6 +166,20 @@ class KeyRecord:
             f"<KeyRecord {self.name!r} {self.kind} generation={self.generation} "
             f"id={self.key_id.hex()} {self.state}>"
         )
+
+
+(
+    _put_name,
+    _put_kind,
+    _put_generation,
+    _put_key_id,
+    _put_wrapped,
+    _put_created,
+    _put_index_key_id,
+    _put_bridge_key_id,
+    _put_state,
+    _put_due,
+) = (vars(KeyRecord)[each.name].__set__ for each in fields(KeyRecord))
 
 
 class DataKey:

@@ -39,10 +39,8 @@ _MAYBE_OF_THE_PROVIDER = (ProviderDeniedError, ProviderKeyMissingError)
 Progress = Callable[[int, int], None]
 """Called with how many keys are done, and how many there are."""
 Pair = tuple[KeyRecord, KeyRecord]
-Rewrapping = tuple[KeyRecord, str]
-"""A record, and the new wrapped form of its key."""
-_Outcome = tuple[int, int, list[KeyRecord]]
-"""Of a batch: how many keys it had, how many were written, and those that came back useless."""
+_Outcome = tuple[int, int]
+"""Of a batch: how many keys it had, and how many were written."""
 RewrapMany = Callable[[Iterable[tuple[str, bytes]]], Iterator[str]]
 
 
@@ -122,8 +120,8 @@ def _ask(provider: KEKProvider, records: list[KeyRecord], writing: _Writing) -> 
         answers = ask((each.wrapped, each.binding) for each in left)
         done, problem = 0, _no_answer()
         try:
-            for item in zip(left, answers, strict=False):
-                writing.put(item)
+            for record, wrapped in zip(left, answers, strict=False):
+                writing.put(record, wrapped)
                 done += 1
         except ProviderError as error:
             problem = error
@@ -178,7 +176,7 @@ class _Writing:
         self._progress = progress
         self._done = current
         self._until = monotonic() + BATCH_SECONDS
-        self._waiting: list[Rewrapping] = []
+        self._waiting: list[Pair] = []
         self._thread = ThreadPoolExecutor(1, "sqlalchemy-sealed rewrap")
         self._under_way: Future[_Outcome] | None = None
         self.written = 0
@@ -193,8 +191,11 @@ class _Writing:
             self._settle()
             self._add(self._write(self._taken()))
 
-    def put(self, item: Rewrapping) -> None:
-        self._waiting.append(item)
+    def put(self, record: KeyRecord, wrapped: str) -> None:
+        if not _is_word(wrapped):
+            self.fail(record, _no_answer())
+            return
+        self._waiting.append((record, record.with_wrapped(wrapped)))
         if len(self._waiting) >= BATCH or monotonic() > self._until:
             self._settle()
             self._under_way = self._thread.submit(self._write, self._taken())
@@ -204,7 +205,7 @@ class _Writing:
         self.failed.append(FailedKey(record.name, record.key_id, str(problem)))
         self._done += 1
 
-    def _taken(self) -> list[Rewrapping]:
+    def _taken(self) -> list[Pair]:
         taken, self._waiting = self._waiting, []
         return taken
 
@@ -220,27 +221,18 @@ class _Writing:
         self._add(future.result())
 
     def _add(self, outcome: _Outcome) -> None:
-        count, written, useless = outcome
-        for record in useless:
-            self.fail(record, _no_answer())
+        count, written = outcome
         self.written += written
-        self._done += count - len(useless)
+        self._done += count
         self._tell()
 
     def _tell(self) -> None:
         if self._progress is not None:
             self._progress(self._done, self._total)
 
-    def _write(self, items: list[Rewrapping]) -> _Outcome:
+    def _write(self, pairs: list[Pair]) -> _Outcome:
         """Write a batch; what others changed meanwhile is read again."""
-        pairs: list[Pair] = []
-        useless: list[KeyRecord] = []
-        for record, wrapped in items:
-            if _is_word(wrapped):
-                pairs.append((record, record.with_wrapped(wrapped)))
-            else:
-                useless.append(record)
-        written = 0
+        count, written = len(pairs), 0
         for attempt in range(_ATTEMPTS):
             try:
                 if pairs:
@@ -254,7 +246,7 @@ class _Writing:
                 written += len(pairs)
                 break
             written, pairs = self._read_again(pairs, written)
-        return len(items), written, useless
+        return count, written
 
     def _read_again(self, pairs: list[Pair], written: int) -> tuple[int, list[Pair]]:
         """Return how many are written, and those that are not, over the records of now."""

@@ -62,8 +62,9 @@ class RecordBook:
         """Return the book with each *new* in the place of its *old*."""
         pairs = checked(pairs)
         book = self._copy({old.name for old, _ in pairs})
+        names = book._names
         for old, new in pairs:
-            places, place = book._names.get(old.name, {}), place_of(old)
+            places, place = names.get(old.name, {}), (old.kind, old.generation)
             stored = places.get(place)
             if stored is not old and stored != old:
                 raise changed(old)

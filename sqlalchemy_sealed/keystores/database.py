@@ -9,15 +9,12 @@ uses already.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import cached_property
 from typing import Any, TypeVar
 
 from sqlalchemy import (
     Engine,
     MetaData,
     Select,
-    Update,
-    bindparam,
     create_engine,
     insert,
     or_,
@@ -32,14 +29,15 @@ from ..keys import KeyRecord
 from .book import RecordBook, changed, checked, place_of, taken
 from .connecting import beside, connected, is_in_memory, shown
 from .dberrors import TakenError, problem_of
-from .fields import from_fields, to_fields
+from .fields import check, from_fields, is_rewrapped, to_fields
+from .swapping import CHANGING, Row, swap
 from .table import NAME_SIZE, OPTIONAL, TABLE
 from .table import keys_table as keys_table
 
 T = TypeVar("T")
 V = TypeVar("V")
+Pair = tuple[KeyRecord, KeyRecord]
 
-_KEY = ("name", "kind", "generation", "id")
 _MANY = 500
 """How many values one query looks for."""
 
@@ -81,6 +79,7 @@ class DatabaseKeystore:
             )
         self._engine = beside(engine)
         self.table = keys_table(MetaData(), table, schema)
+        self._columns = tuple(self.table.columns.keys())
 
     def create(self) -> None:
         """
@@ -119,7 +118,7 @@ class DatabaseKeystore:
             return [row for some in batched(stored) for row in connection.execute(self._of(some))]
 
         for number, row in enumerate(self._run(work), start=1):
-            record = self._record(row._mapping, number)
+            record = self._record(row, number)
             if record.name in found:  # As it is, whatever the database compares by.
                 found[record.name].append(record)
         return {name: tuple(records) for name, records in found.items()}
@@ -154,14 +153,10 @@ class DatabaseKeystore:
         """Replace records in one transaction, all or none."""
         # In one order for all processes, so that two of them do not wait for each other.
         pairs = sorted(checked(pairs), key=lambda pair: (pair[0].name, place_of(pair[0])))
-        changes = [
-            {f"old_{key}": value for key, value in self._row(old).items()} | self._row(new)
-            for old, new in pairs
-        ]
-        if not changes:
+        if not pairs:
             return
         try:
-            self._run(lambda connection: self._replace_all(connection, changes))
+            self._run(lambda connection: self._replace_all(connection, pairs))
         except KeystoreConflictError as error:
             if error.key_id is None:  # a lock
                 raise
@@ -169,28 +164,16 @@ class DatabaseKeystore:
             return
         raise changed(self._changed_of([old for old, _ in pairs]))
 
-    def _replace_all(self, connection: Connection, changes: list[dict[str, Any]]) -> None:
+    def _replace_all(self, connection: Connection, pairs: list[Pair]) -> None:
         if connection.dialect.name == "sqlite":
             # What is replaced, such as a wrapped key that is destroyed, is overwritten.
             connection.exec_driver_sql("PRAGMA secure_delete = ON")
-        if connection.dialect.supports_sane_multi_rowcount:
-            found = connection.execute(self._replacement, changes).rowcount
-        else:
-            found = sum(connection.execute(self._replacement, each).rowcount for each in changes)
-        if found != len(changes):
+        rewrapped = all(is_rewrapped(old, new) for old, new in pairs)
+        # One row after the other: thousands of them together are work for the garbage collector.
+        rows = (self._rows(old, new) for old, new in pairs)
+        changes = ("wrapped",) if rewrapped else CHANGING
+        if swap(connection, self.table, rows, changes) != len(pairs):
             raise KeystoreConflictError("a record was changed", where=self._where, key_id="")
-
-    @cached_property
-    def _replacement(self) -> Update:
-        columns = self.table.c
-        same = [
-            column.is_not_distinct_from(bindparam(f"old_{column.name}", type_=column.type))
-            if column.nullable
-            else column == bindparam(f"old_{column.name}", type_=column.type)
-            for column in columns
-        ]
-        new = {c.name: bindparam(c.name, type_=c.type) for c in columns if c.name not in _KEY}
-        return self.table.update().where(*same).values(new)
 
     def _taken_of(self, records: tuple[KeyRecord, ...]) -> KeyRecord:
         """Return the record of those that cannot be added."""
@@ -250,8 +233,18 @@ class DatabaseKeystore:
         fields = dict.fromkeys(OPTIONAL) | to_fields(record)
         return fields | {"name": self._stored(record.name)}
 
-    def _record(self, row: Any, number: int) -> KeyRecord:
-        fields = {k: v for k, v in row.items() if v is not None or k not in OPTIONAL}
+    def _rows(self, old: KeyRecord, new: KeyRecord) -> tuple[Row, Row]:
+        row = self._row(old)
+        if not is_rewrapped(old, new):
+            return row, self._row(new)
+        check(new)
+        return row, row | {"wrapped": new.wrapped}
+
+    def _record(self, row: Iterable[Any], number: int) -> KeyRecord:
+        fields = dict(zip(self._columns, row, strict=True))
+        for name in OPTIONAL:
+            if fields[name] is None:
+                del fields[name]
         fields["name"] = self._told(fields["name"])
         try:
             return from_fields(fields, number)

@@ -3,27 +3,49 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from dataclasses import fields
-from operator import attrgetter, is_
+import re
+from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Any
 
 from ..errors import KeystoreError
 from ..keys import KeyRecord
-from .fields import check, from_fields
+from .fields import KINDS, MAX_GENERATION, STATES, check, from_fields, is_rewrapped, not_a_record
 
 FORMAT = "sqlalchemy-sealed keystore 1"
-_encode = json.JSONEncoder(ensure_ascii=False).encode
-_BESIDE_WRAPPED = attrgetter(*(each.name for each in fields(KeyRecord) if each.name != "wrapped"))
+_ID = "[0-9a-f]{16}"
+# A time of UTC as `isoformat` writes it; what else there may be, such as a month 13, it refuses.
+_TIME = (
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T(?:[01][0-9]|2[0-3]):[0-9]{2}:[0-9]{2}"
+    r"(?:\.(?!000000)[0-9]{6})?\+00:00"
+)
+# The texts are those that JSON holds as they are.
+_find_all = re.compile(
+    r'^  \{"name": "([^"\\\x00-\x1f\ud800-\udfff]*+)", '
+    rf'"kind": "({"|".join(KINDS)})", "generation": ([1-9][0-9]{{0,9}}+), "id": "({_ID})", '
+    rf'"wrapped": "([ !#-\[\]-\x7f]*+)", "created": "({_TIME})", '
+    rf'"index_key_id": (?:null|"({_ID})"), "state": "({"|".join(STATES)})"'
+    rf'(?:, "bridge_key_id": "({_ID})")?(?:, "due": "({_TIME})")?\}}(?:,\n|\Z)',
+    re.MULTILINE,
+).findall
+_encode = json.encoder.encode_basestring
+_HEAD, _BETWEEN, _TAIL = f'{{"format": {_encode(FORMAT)},\n "keys": [\n', ",\n", "\n ]}\n"
 
 
 class Lines:
-    """The lines of records, each made once. To be asked for all records of a keystore."""
+    """
+    The lines of records, each made once. To be asked for all records of a keystore.
 
-    __slots__ = ("_known",)
+    Args:
+        records: such as were read, no two of them with the same id.
+        texts: their lines, as `to_document` wrote them.
+    """
 
-    def __init__(self) -> None:
-        self._known: dict[bytes, tuple[KeyRecord | None, str]] = {}
+    __slots__ = ("_records", "_texts")
+
+    def __init__(self, records: Sequence[KeyRecord] = (), texts: Iterable[str] = ()) -> None:
+        self._records = {record.key_id: record for record in records}
+        self._texts = dict(zip((record.key_id for record in records), texts, strict=True))
 
     def of(self, records: Iterable[KeyRecord]) -> list[str]:
         """
@@ -34,17 +56,18 @@ class Lines:
             ValueError: two of them have the same id.
         """
         records = tuple(records)
-        known, nothing = self._known, (None, "")
-        now = {
-            record.key_id: found
-            if (found := known.get(record.key_id, nothing))[0] is record
-            else (record, _line_after(record, *found))
-            for record in records
-        }
+        now = {record.key_id: record for record in records}
         if len(now) != len(records):
             raise ValueError("two records have the same id")
-        self._known = now
-        return [line for _, line in now.values()]
+        known, before = self._records.get, self._texts
+        texts = [
+            before[key_id]
+            if (old := known(key_id)) is record
+            else _line_after(record, old, before[key_id] if old else "")
+            for key_id, record in now.items()
+        ]
+        self._records, self._texts = now, dict(zip(now, texts, strict=True))
+        return texts
 
 
 def to_document(records: Iterable[KeyRecord], lines: Lines | None = None) -> str:
@@ -59,8 +82,7 @@ def to_document(records: Iterable[KeyRecord], lines: Lines | None = None) -> str
         ConfigurationError: a record that could not be read again.
         ValueError: two of them have the same id.
     """
-    text = ",\n".join((lines or Lines()).of(records))
-    return f'{{"format": {_encode(FORMAT)},\n "keys": [\n{text}\n ]}}\n'
+    return f"{_HEAD}{_BETWEEN.join((lines or Lines()).of(records))}{_TAIL}"
 
 
 def _line_after(record: KeyRecord, before: KeyRecord | None, text: str) -> str:
@@ -68,7 +90,7 @@ def _line_after(record: KeyRecord, before: KeyRecord | None, text: str) -> str:
     new = record.wrapped
     if before is None or not (before.wrapped and new and new.isascii()):
         return f"  {line(record)}"
-    if not all(map(is_, _BESIDE_WRAPPED(before), _BESIDE_WRAPPED(record))):
+    if not is_rewrapped(before, record):
         return f"  {line(record)}"
     # A text in JSON has no quotation mark of its own, so nothing but the member begins like this.
     member = '"wrapped": '
@@ -98,6 +120,46 @@ def _quoted(key_id: bytes | None) -> str:
     return "null" if key_id is None else f'"{key_id.hex()}"'
 
 
+def _of_line(  # noqa: PLR0913, PLR0917 - the fields
+    number: int,
+    name: str,
+    kind: str,
+    generation: str,
+    key_id: str,
+    wrapped: str,
+    created: str,
+    index: str,
+    state: str,
+    bridge: str,
+    due: str,
+) -> KeyRecord:
+    """
+    Return the record of a line that was found, of which nothing else is left to be checked.
+
+    Raises:
+        KeystoreError: no such generation, time, or state.
+    """
+    try:
+        record = KeyRecord(
+            name,
+            KINDS[kind],
+            int(generation),
+            bytes.fromhex(key_id),
+            wrapped,
+            datetime.fromisoformat(created),
+            bytes.fromhex(index) if index else None,
+            bytes.fromhex(bridge) if bridge else None,
+            STATES[state],
+            datetime.fromisoformat(due) if due else None,
+        )
+    except ValueError:
+        pass
+    else:
+        if record.generation <= MAX_GENERATION and (state == "destroyed") != bool(wrapped):
+            return record
+    raise not_a_record(number)
+
+
 def from_document(text: str | bytes) -> list[KeyRecord]:
     """
     Return the records of a document, however it is spaced.
@@ -105,6 +167,33 @@ def from_document(text: str | bytes) -> list[KeyRecord]:
     Raises:
         KeystoreError: it is anything else than what `to_document` writes.
     """
+    return records_and_lines(text)[0]
+
+
+def records_and_lines(text: str | bytes) -> tuple[list[KeyRecord], Lines]:
+    """
+    Return the records of a document, and their lines where it is spaced as we do it.
+
+    Raises:
+        KeystoreError: as `from_document`.
+    """
+    if isinstance(text, bytes):
+        try:
+            text = text.decode()
+        except UnicodeDecodeError:  # JSON may be in other encodings.
+            return _of_json(text), Lines()
+    if text.startswith(_HEAD) and text.endswith(_TAIL):
+        body = text[len(_HEAD) : -len(_TAIL)]
+        found, lines = _find_all(body), body.split(_BETWEEN)
+        # One of ours is one line, whole; so are all of them, if there are as many.
+        if len(found) == len(lines) == body.count("\n") + 1:
+            records = [_of_line(number, *each) for number, each in enumerate(found, start=1)]
+            return records, Lines(records, lines)
+    # Spaced in another way, or with a name that JSON escapes, or the time of another zone.
+    return _of_json(text), Lines()
+
+
+def _of_json(text: str | bytes) -> list[KeyRecord]:
     try:
         document = json.loads(text, object_pairs_hook=_members)
     except (ValueError, RecursionError):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from datetime import datetime
+from operator import attrgetter, is_
 from typing import Any
 
 from ..envelope import KEY_ID_SIZE
@@ -10,6 +12,9 @@ from ..errors import ConfigurationError, KeystoreError
 from ..keys import KeyKind, KeyRecord, KeyState
 
 MAX_GENERATION = 1 << 31
+KINDS = {each.value: each for each in KeyKind}
+STATES = {each.value: each for each in KeyState}
+_BESIDE_WRAPPED = attrgetter(*(each.name for each in fields(KeyRecord) if each.name != "wrapped"))
 
 
 def to_fields(record: KeyRecord) -> dict[str, Any]:
@@ -37,12 +42,17 @@ def check(record: KeyRecord) -> None:
     )
 
 
-def from_fields(fields: Any, number: int) -> KeyRecord:
+def is_rewrapped(old: KeyRecord, new: KeyRecord) -> bool:
+    """Whether a record was made of another one by `with_wrapped`: nothing else is different."""
+    return all(map(is_, _BESIDE_WRAPPED(old), _BESIDE_WRAPPED(new)))
+
+
+def from_fields(given: Any, number: int) -> KeyRecord:
     """
     Return the record of fields.
 
     Args:
-        fields: what `to_fields` returns; anything else is refused.
+        given: what `to_fields` returns; anything else is refused.
         number: which record it is, for the error.
 
     Raises:
@@ -50,41 +60,46 @@ def from_fields(fields: Any, number: int) -> KeyRecord:
     """
     try:
         record = KeyRecord(
-            name=fields["name"],
-            kind=KeyKind(fields["kind"]),
-            generation=fields["generation"],
-            key_id=bytes.fromhex(fields["id"]),
-            wrapped=fields["wrapped"],
-            created=datetime.fromisoformat(fields["created"]),
-            index_key_id=_key_id(fields["index_key_id"]),
-            bridge_key_id=_key_id(fields.get("bridge_key_id")),
-            state=KeyState(fields["state"]),
-            due=_moment(fields.get("due")),
+            name=given["name"],
+            kind=KINDS[given["kind"]],
+            generation=given["generation"],
+            key_id=bytes.fromhex(given["id"]),
+            wrapped=given["wrapped"],
+            created=datetime.fromisoformat(given["created"]),
+            index_key_id=_key_id(given["index_key_id"]),
+            bridge_key_id=_key_id(given.get("bridge_key_id")),
+            state=STATES[given["state"]],
+            due=_moment(given.get("due")),
         )
         # Canonical or refuse: what we would write must be what is there.
-        if _is_plausible(record) and _fields(record) == fields:
+        if _is_plausible(record) and _fields(record) == given:
             return record
     except (KeyError, TypeError, ValueError, AttributeError):
         pass
-    raise KeystoreError(f"record {number} is not a key record")
+    raise not_a_record(number)
+
+
+def not_a_record(number: int) -> KeystoreError:
+    """Return the error for fields that are not those of a key record."""
+    return KeystoreError(f"record {number} is not a key record")
 
 
 def _fields(record: KeyRecord) -> dict[str, Any]:
-    fields: dict[str, Any] = {
+    made: dict[str, Any] = {
         "name": record.name,
-        "kind": record.kind.value,
+        "kind": str(record.kind),
         "generation": record.generation,
         "id": record.key_id.hex(),
         "wrapped": record.wrapped,
         "created": record.created.isoformat(),
         "index_key_id": None if record.index_key_id is None else record.index_key_id.hex(),
-        "state": record.state.value,
+        "state": str(record.state),
     }
     if record.bridge_key_id is not None:
-        fields["bridge_key_id"] = record.bridge_key_id.hex()
+        made["bridge_key_id"] = record.bridge_key_id.hex()
     if record.due is not None:
-        fields["due"] = record.due.isoformat()
-    return fields
+        made["due"] = record.due.isoformat()
+    return made
 
 
 def _key_id(text: str | None) -> bytes | None:

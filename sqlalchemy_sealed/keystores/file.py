@@ -19,7 +19,7 @@ from .. import secretfile
 from ..errors import KeystoreConflictError, KeystoreError
 from ..keys import KeyRecord
 from .book import RecordBook
-from .document import Lines, from_document, to_document
+from .document import Lines, records_and_lines, to_document
 
 LOCK_SECONDS = 10.0
 """How long a change waits for another process's change before it gives up."""
@@ -126,11 +126,12 @@ class FileKeystore:
         if data == known:
             return book
         try:
-            book = RecordBook(from_document(data))
+            records, lines = records_and_lines(data)
+            book = RecordBook(records)
         except KeystoreError as error:
             problem = str(error)
         else:
-            self._known = data, book
+            self._known, self._lines = (data, book), lines
             return book
         raise KeystoreError(
             f"the keystore is damaged: {problem}; restore it from a backup", where=str(self.path)

@@ -10,10 +10,16 @@ from pathlib import Path
 import pytest
 
 from sqlalchemy_sealed import FileKeystore
-from sqlalchemy_sealed.errors import ConfigurationError
+from sqlalchemy_sealed.errors import ConfigurationError, KeystoreError
 from sqlalchemy_sealed.keys import KeyKind, KeyRecord, KeyState
 from sqlalchemy_sealed.keystores import document
-from sqlalchemy_sealed.keystores.document import Lines, from_document, line, to_document
+from sqlalchemy_sealed.keystores.document import (
+    Lines,
+    from_document,
+    line,
+    records_and_lines,
+    to_document,
+)
 from sqlalchemy_sealed.keystores.fields import to_fields
 from sqlalchemy_sealed.testing import record
 
@@ -102,3 +108,89 @@ def test_a_record_that_another_process_changed_has_a_new_line(tmp_path: Path) ->
         record().destroyed(),
         record(generation=2).with_wrapped("new"),
     )
+
+
+# -- a document that is spaced as we do it is read line by line, for less than JSON takes
+
+
+def read(text: str) -> list[KeyRecord] | str:
+    """Return the records of a document, or why it has none."""
+    try:
+        return from_document(text)
+    except KeystoreError as error:
+        return error.problem
+
+
+def read_as_json(text: str) -> list[KeyRecord] | str:
+    """Return the same, of the same document spaced in another way."""
+    return read(f" {text}")
+
+
+@pytest.mark.parametrize("kind", RECORDS)
+def test_lines_are_read_as_json_is(kind: str) -> None:
+    """Whatever stands beside a record; their texts are those to be written again."""
+    records = [RECORDS["plain"], replace(RECORDS[kind], key_id=b"another.", generation=7)]
+    text = to_document(records)
+    assert read(text) == read_as_json(text) == records
+    again, lines = records_and_lines(text)
+    assert to_document(again, lines) == text
+
+
+DAMAGE = {
+    "no such kind": ('"data"', '"date"'),
+    "no such state": ('"enabled"', '"enable"'),
+    "destroyed with a key": ('"enabled"', '"destroyed"'),
+    "generation 0": ('"generation": 1', '"generation": 0'),
+    "generation with a zero": ('"generation": 1', '"generation": 01'),
+    "too high a generation": ('"generation": 1', '"generation": 2147483649'),
+    "a generation in quotes": ('"generation": 1', '"generation": "1"'),
+    "digits of another script": ('"generation": 1', '"generation": \u0661'),
+    "a short id": (record().key_id.hex(), record().key_id.hex()[:-2]),
+    "an id in capitals": (record().key_id.hex(), record().key_id.hex().upper()),
+    "a member that is missing": ('"state": "enabled"', ""),
+    "a member that is there twice": ('"kind": "data"', '"kind": "data", "kind": "data"'),
+    "another order": ('"kind": "data", "generation": 1', '"generation": 1, "kind": "data"'),
+    "a month 13": ("-01-", "-13-"),
+    "a second 60": (":00+", ":60+"),
+    "an hour 24": ("T00:", "T24:"),
+    "a fraction of nothing": (":00+00:00", ":00.000000+00:00"),
+    "a time without a zone": (":00+00:00", ":00"),
+    "a zone of minus nothing": (":00+00:00", ":00-00:00"),
+    "a zone by its letter": (":00+00:00", ":00Z"),
+    "a wrapped key that is not ASCII": (record().wrapped, "\N{KEY}"),
+    "no wrapped key": (record().wrapped, ""),
+    "a control character": ('"name": "', '"name": "\x01'),
+    "an escape": ('"name": "', '"name": "\\u0041'),
+    "half a character": ('"name": "', '"name": "\\ud800'),
+    "space at the end": ('"enabled"}', '"enabled"} '),
+    "space inside": ('"kind":', '"kind" :'),
+    "two in one line": ("},\n  {", "}, {"),
+    "no comma": ("},\n", "}\n"),
+    "a comma too many": ("}\n ]", "},\n ]"),
+    "an empty line": ("},\n", "},\n\n"),
+    "something before": ('  {"name"', '  1 {"name"'),
+    "a line of something else": ("},\n", "},\n  1,\n"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+def test_a_line_that_is_not_quite_ours_is_what_it_is_to_json(kind: str) -> None:
+    """The same records, or the same refusal."""
+    made = datetime(2026, 1, 1, tzinfo=UTC)
+    records = [replace(record(generation=n), created=made) for n in (1, 2)]
+    old, new = DAMAGE[kind]
+    text = to_document(records)
+    assert old in text
+    damaged = text.replace(old, new, 1)
+    assert read(damaged) == read_as_json(damaged)
+
+
+def test_an_id_that_is_there_twice_is_found_by_the_reader(tmp_path: Path) -> None:
+    """Each line by itself is sound."""
+    keystore = FileKeystore(tmp_path / "keys.json")
+    keystore.add(record(), record(generation=2))
+    text = keystore.path.read_text()
+    ids = [each.key_id.hex() for each in keystore.load("default")]
+    keystore.path.write_text(text.replace(ids[1], ids[0]))
+    with pytest.raises(KeystoreError, match="damaged"):
+        FileKeystore(keystore.path).names()
