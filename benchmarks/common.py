@@ -70,9 +70,13 @@ def arguments(
 
 
 @contextmanager
-def database(url: str | None) -> Iterator[URL]:
-    """Make a schema in a PostgreSQL database, or in a server of its own; drop it at the end."""
-    with _server(url) as server:
+def database(url: str | None, *settings: str) -> Iterator[URL]:
+    """
+    Make a schema in a PostgreSQL database, or in a server of its own; drop it at the end.
+
+    A server of its own has these settings, and is otherwise one that keeps nothing over a crash.
+    """
+    with _server(url, settings) as server:
         schema = f"bench_{uuid4().hex}"
         admin = create_engine(server, poolclass=NullPool, isolation_level="AUTOCOMMIT")
         with admin.connect() as connection:
@@ -85,11 +89,11 @@ def database(url: str | None) -> Iterator[URL]:
 
 
 @contextmanager
-def _server(url: str | None) -> Iterator[str]:
+def _server(url: str | None, settings: tuple[str, ...]) -> Iterator[str]:
     if url is not None:
         yield url
     else:
-        with process.running(settings=SETTINGS) as server:
+        with process.running(settings=(*SETTINGS, *settings)) as server:
             yield server.url
 
 

@@ -1,0 +1,90 @@
+"""What sealed types need besides time: memory of a streamed read, and time to be imported."""
+
+from __future__ import annotations
+
+import gc
+import random
+import statistics
+import subprocess
+import sys
+import time
+import tracemalloc
+from typing import Any
+
+from sqlalchemy import Engine, Integer, insert, select
+from sqlalchemy.orm import Session, mapped_column, registry
+from type_tables import COLUMNS, rows_of
+from type_ways import OURS, PLAIN, Way
+
+BATCH = 1000
+IMPORTS = {
+    "nothing": "pass",
+    "sqlalchemy.orm": "import sqlalchemy.orm",
+    "sqlalchemy.orm, AESGCM of cryptography": (
+        "import sqlalchemy.orm, cryptography.hazmat.primitives.ciphers.aead"
+    ),
+    "sqlalchemy.orm, sqlalchemy_sealed": "import sqlalchemy.orm, sqlalchemy_sealed",
+}
+
+
+def peak_memory(engine: Engine, ways: list[Way], rows: int) -> dict[str, list[float]]:
+    """
+    Return the peak of Python's memory, in KiB, of a streamed SELECT by the ORM.
+
+    Returns:
+        For the plain and the sealed column: the peak over a tenth of the rows, and over all.
+    """
+    peaks = {}
+    for way in ways:
+        if way.name not in (PLAIN, OURS):
+            continue
+        model = _filled(engine, way.make, f"stream_{way.name[:5]}", rows)
+        with Session(engine) as session:
+            _stream(session, model, BATCH)  # What is compiled and imported once does not count.
+            peaks[way.name] = [_peak(session, model, part) for part in (rows // 10, rows)]
+    return peaks
+
+
+def _filled(engine: Engine, make: Any, name: str, rows: int) -> Any:
+    columns = {each: mapped_column(make(), nullable=False) for each in COLUMNS}
+    columns["id"] = mapped_column(Integer, primary_key=True)
+    mapped = registry()
+    model: Any = mapped.mapped(type(name, (), {"__tablename__": name, **columns}))
+    mapped.metadata.create_all(engine)
+    with engine.begin() as connection:
+        connection.execute(insert(model.__table__), rows_of(rows))
+    return model
+
+
+def _stream(session: Session, model: Any, rows: int) -> None:
+    found = 0
+    for _ in session.scalars(select(model).limit(rows).execution_options(yield_per=BATCH)):
+        found += 1
+    if found != rows:
+        raise AssertionError(f"{found} of {rows} rows")
+    session.rollback()
+
+
+def _peak(session: Session, model: Any, rows: int) -> float:
+    gc.collect()
+    tracemalloc.start()
+    try:
+        _stream(session, model, rows)
+        return tracemalloc.get_traced_memory()[1] / 1024
+    finally:
+        tracemalloc.stop()
+
+
+def import_times(rounds: int) -> dict[str, float]:
+    """Return the milliseconds that a new Python takes for some imports, by what is imported."""
+    times: dict[str, list[float]] = {name: [] for name in IMPORTS}
+    order = list(IMPORTS)
+    shuffler = random.Random(3)
+    for number in range(rounds + 1):
+        shuffler.shuffle(order)
+        for name in order:
+            start = time.perf_counter()
+            subprocess.run([sys.executable, "-c", IMPORTS[name]], check=True)
+            if number:  # The first one may write bytecode.
+                times[name].append((time.perf_counter() - start) * 1000)
+    return {name: statistics.median(each) for name, each in times.items()}
