@@ -116,9 +116,16 @@ def deleted(stage: Stage) -> Iterator[None]:
 def unmounted(stage: Stage) -> Iterator[None]:
     """The engine is mounted elsewhere for a while."""
     for_now = f"moved-{stage.mount}"
-    stage.root.sys.move_backend(stage.mount, for_now)
+    _move(stage, stage.mount, for_now)
     yield
-    stage.root.sys.move_backend(for_now, stage.mount)
+    _move(stage, for_now, stage.mount)
+
+
+def _move(stage: Stage, old: str, new: str) -> None:
+    """Mount an engine elsewhere, and wait until it is there: the server answers before."""
+    migration = stage.root.sys.move_backend(old, new)["data"]["migration_id"]
+    status = f"/v1/sys/remount/status/{migration}"
+    until(lambda: stage.root.adapter.get(status)["data"]["migration_info"]["status"] == "success")
 
 
 TROUBLES = [

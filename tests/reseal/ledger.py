@@ -32,7 +32,7 @@ class Entry(Base):
     __mapper_args__ = {"version_id_col": version}
 
 
-def first(id_: int) -> Held:
+def first(id_: int) -> tuple[str | None, int]:
     """Return what a row of the table holds at the beginning."""
     return (f"mail-{id_}@example.org" if id_ % 11 else None, 1)
 

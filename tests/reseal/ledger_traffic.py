@@ -120,10 +120,10 @@ class Traffic:
             self._check(session.connection(), changes)
             for id_, new in changes.items():
                 entry = session.get(Entry, id_)
-                if entry is None:
-                    session.add(Entry(id=id_, email=new[0]))
-                elif new is None:
+                if new is None:
                     session.delete(entry)
+                elif entry is None:
+                    session.add(Entry(id=id_, email=new[0]))
                 else:
                     entry.email = new[0]
             session.flush()
