@@ -13,11 +13,14 @@ from .latching import LatchResult, turn_latches
 from .models import SealedColumn, sealed_columns
 from .order import Job, Summary
 from .outcome import BadRow, Outcome
+from .pace import Pace
 from .pages import Range
 from .proof import Status, status
+from .retries import Waits
 from .run import Runner
 from .table import MovedTable, moved_table
 from .tasks import decrypt, encrypt, reseal, verify
+from .throttle import Throttle
 
 __all__ = [
     "BadRow",
@@ -26,11 +29,14 @@ __all__ = [
     "LatchResult",
     "MovedTable",
     "Outcome",
+    "Pace",
     "Range",
     "Runner",
     "SealedColumn",
     "Status",
     "Summary",
+    "Throttle",
+    "Waits",
     "decrypt",
     "decrypt_change",
     "encrypt",
