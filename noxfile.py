@@ -38,6 +38,14 @@ def tests(session: nox.Session, sqlalchemy: str) -> None:
     session.run("python", "-m", "pytest", *session.posargs)
 
 
+@nox.session(python=["3.11", "3.13"])
+@nox.parametrize("sqlalchemy", SQLALCHEMYS)
+def drivers(session: nox.Session, sqlalchemy: str) -> None:
+    """Run the tests of each driver."""
+    session.install("-e", ".[test]", f"sqlalchemy~={sqlalchemy}.0")
+    session.run("python", "-m", "pytest", "tests/drivers", *session.posargs)
+
+
 @nox.session
 def unit(session: nox.Session) -> None:
     """Run the tests that need no server and no patience."""

@@ -1,0 +1,1 @@
+"""Sealed types by each driver, and what it stores as a connection of its own sees it."""
