@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("alembic_ext")
 
 
-RUN_TABLES = {"sealed_runs", "sealed_ranges", "sealed_latches"}
+OWN_TABLES = {"sealed_runs", "sealed_ranges", "sealed_latches"}
 """The tables by which the workers of a run share it, and that of latches; commands make them."""
 
 
@@ -41,7 +41,7 @@ def keep_the_keys(_context: AutogenContext, upgrade_ops: ops.UpgradeOps) -> Prio
 def _is_kept(operation: ops.DropTableOp) -> bool:
     # Also a table of keys to which somebody has added columns.
     is_of_keys = {column.name for column in operation.to_table().columns} >= COLUMNS
-    return is_of_keys or operation.table_name in RUN_TABLES
+    return is_of_keys or operation.table_name in OWN_TABLES
 
 
 def _place(operation: Any) -> tuple[Any, Any] | None:

@@ -18,7 +18,6 @@ from typing import Any
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
-from ..types.dual import is_dual
 from ..types.dual_search import DualMatch
 from ..types.loose import is_loose
 from . import assignments, expressions, selects
@@ -63,7 +62,7 @@ def _reads_plaintext(compiled: Any) -> bool:
     types = (
         sealed_type(column.type) for column in getattr(compiled, "_result_columns", None) or ()
     )
-    return any(type_ is not None and is_dual(type_) for type_ in types)
+    return any(type_ is not None and type_.settings.is_dual for type_ in types)
 
 
 def _criteria(compiled: Any) -> Iterator[Any]:

@@ -9,7 +9,6 @@ from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.sql import dml, elements, selectable
 
 from ..types.comparator import refuse
-from ..types.dual import is_dual
 from .expressions import refuse_any, refuse_sealed
 from .findings import OTHER_CONTEXT, OTHER_INDEX, PLAINTEXT, Findings
 from .kinds import bare, can_be_stored, identity, is_null, is_untyped_parameter, sealed_type
@@ -136,7 +135,7 @@ def _may_be_plaintext(value: Any, *, is_upsert: bool) -> bool:
     if is_upsert and isinstance(table, selectable.Alias) and table.name in _NEW_ROWS:
         return False
     type_ = sealed_type(inner.type)
-    return type_ is not None and is_dual(type_)
+    return type_ is not None and type_.settings.is_dual
 
 
 def _problem(column: Any, value: Any, *, is_parameter: bool) -> tuple[str, str] | None:

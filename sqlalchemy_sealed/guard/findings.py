@@ -8,7 +8,7 @@ from typing import Any
 from ..latches import latches_of
 from ..types.base import Encrypted
 from ..types.comparator import refuse
-from ..types.dual import COLUMNS, is_dual
+from ..types.dual import COLUMNS
 from ..types.loose import EXACT
 from ..types.slots import SlotType
 
@@ -75,7 +75,7 @@ class Findings:
             RefusedOperationError: the index is truncated, so different values are equal there, or
                 rows may hold plaintext, which has no slot.
         """
-        if is_dual(slot.source):
+        if slot.source.settings.is_dual:
             raise refuse(slot.source, clause, COLUMNS)
         if slot.index.is_truncated:
             raise refuse(slot.source, clause, TRUNCATED)

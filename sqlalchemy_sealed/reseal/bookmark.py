@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from ..errors import ConfigurationError
+from .. import secretfile
+from ..errors import ConfigurationError, KeystoreError
 from .keytext import bad_rows_of, from_text, text_of_bad_rows, to_text
 from .outcome import Key, Outcome
 
+_WHAT = "file of bookmarks"
 _SECONDS = 1.0
 """How often it is written."""
 
@@ -93,16 +94,11 @@ class Bookmark:
         return entries
 
     def _write(self, entries: dict[str, Any]) -> None:
-        new = self.file.with_name(self.file.name + ".new")
+        # With the same care as a file of keys: a kill leaves the old one, or the new one.
         try:
-            descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                json.dump(entries, file, indent=1)
-            new.replace(self.file)
-        except OSError as error:
-            problem = ConfigurationError(
-                f"the file of bookmarks cannot be written: {error.strerror}", where=str(self.file)
-            )
+            secretfile.replace(self.file, json.dumps(entries, indent=1).encode(), _WHAT)
+        except KeystoreError as error:
+            problem = ConfigurationError(error.problem, where=error.where)
         else:
             return
         raise problem

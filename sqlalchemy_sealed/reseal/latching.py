@@ -19,7 +19,6 @@ import sqlalchemy as sa
 
 from ..errors import ConfigurationError
 from ..latches import latches_table, turned_latches
-from ..types.dual import is_dual
 from .models import SealedColumn, by_table, sealed_columns
 from .proof import status
 from .retries import Patience
@@ -95,7 +94,7 @@ def turn_latches(engine: sa.Engine, models: Any, names: Sequence[str] = ()) -> l
 
 
 def _dual(columns: Sequence[SealedColumn], dialect: str) -> list[SealedColumn]:
-    return [each for each in columns if is_dual(each.type_for(dialect))]
+    return [each for each in columns if each.type_for(dialect).settings.is_dual]
 
 
 def _turned(engine: sa.Engine, context: str, columns: Sequence[SealedColumn]) -> LatchResult:

@@ -134,7 +134,7 @@ class Verifier:
 
     def pass_over(self, range_: Range) -> Outcome:
         """Go once over the rows of a range."""
-        total = Outcome()
+        total, is_done = Outcome(), False
         if self._bookmark is not None:
             after, seen = self._bookmark.found()
             if seen.read:
@@ -147,28 +147,25 @@ class Verifier:
                     started = perf_counter()
                     found = self._page(read, range_)
                     if not found:
-                        self._mark(None, total)
-                        return total
+                        is_done = True
+                        break
                     seen = self._verified(found)
                     self.pace.took(seen.read, seen.size, perf_counter() - started)
                     total.add(seen)
                     range_ = Range(tuple(found[-1][: len(self.table.key)]), range_.through)
                     self._mark(range_.after, total)
                     self._tell(seen)
-        except BaseException:
-            self._mark(range_.after, total, now=True)
-            raise
-        self._mark(range_.after, total, now=True)
+        finally:
+            if not is_done:
+                self._mark(range_.after, total, now=True)
+        if is_done and self._bookmark is not None:
+            self._bookmark.remove()
         return total
 
     def _mark(self, after: Key | None, total: Outcome, *, now: bool = False) -> None:
-        """Say how far it is; after the last row, None."""
-        if self._bookmark is None:
-            return
-        if after is not None:
+        """Say how far it is, if there is a row that was looked at."""
+        if self._bookmark is not None and after is not None:
             self._bookmark.put(after, total, now=now)
-        elif not now:
-            self._bookmark.remove()
 
     def _page(self, read: Read, range_: Range) -> Sequence[Any]:
         make = partial(

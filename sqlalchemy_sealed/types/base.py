@@ -21,7 +21,7 @@ from ..match import check_match
 from ..sealer import Sealer, get_sealer
 from .binding import Binding, attach
 from .comparator import SealedComparator
-from .dual import check_dual, is_dual, reading
+from .dual import check_dual, reading
 from .literals import rendering
 from .options import Options, checked
 from .processors import opening, sealing
@@ -125,7 +125,7 @@ class Encrypted(TypeDecorator[T], Generic[T]):
         """Return the function that opens envelopes."""
         if type(self).process_result_value is not Encrypted.process_result_value:
             return lambda value: self.process_result_value(value, dialect)
-        return reading(self, dialect, opening(self)) if is_dual(self) else opening(self)
+        return reading(self, dialect, opening(self)) if self.settings.is_dual else opening(self)
 
     def process_bind_param(self, value: T | None, dialect: Dialect) -> Any:
         """Return the envelope of one value. A subclass may change the value first."""
@@ -134,7 +134,7 @@ class Encrypted(TypeDecorator[T], Generic[T]):
     def process_result_value(self, value: Any, dialect: Dialect) -> T | None:
         """Return the value of one envelope. A subclass may change the value afterwards."""
         opened = opening(self)
-        return reading(self, dialect, opened)(value) if is_dual(self) else opened(value)
+        return reading(self, dialect, opened)(value) if self.settings.is_dual else opened(value)
 
     def literal_processor(self, dialect: Dialect) -> _LiteralProcessorType[T]:
         """

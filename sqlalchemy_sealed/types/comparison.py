@@ -22,7 +22,7 @@ from sqlalchemy.sql.lambdas import PyWrapper
 from sqlalchemy.sql.selectable import ScalarSelect, SelectBase
 
 from .changed import keeps_values
-from .dual import is_dual, search_problem
+from .dual import search_problem
 from .dual_search import searching
 from .parameters import element_of, parameter
 from .search import BlindMatch
@@ -172,7 +172,7 @@ def _distinct(slot: Any, values: BindParameter[Any], *, negated: bool, is_value:
     """Return IS DISTINCT FROM, or IS NOT DISTINCT FROM if *negated*: never NULL."""
     match = searching(slot, values, negated=not negated)
     # Plaintext may have no slot.
-    stored = plain(slot.column if is_dual(_type(slot).source) else slot)
+    stored = plain(slot.column if _type(slot).source.settings.is_dual else slot)
     empty, filled = stored.is_(None), stored.is_not(None)
     if is_value:  # None came as IS NULL already.
         return and_(filled, match) if negated else or_(empty, match)

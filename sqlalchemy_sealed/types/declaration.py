@@ -96,7 +96,7 @@ def check_index(index: Index, _parent: Any) -> None:
 def _check_unique(slot: Slot) -> None:
     column: Any = slot.column
     type_: Any = slot.type
-    if type_.source.settings.plaintext_until is not None:
+    if type_.source.settings.is_dual:
         raise _refused(
             column,
             "a unique index cannot hold rows of plaintext; make it when plaintext_until= is taken "
@@ -261,7 +261,7 @@ def declare(column: Column[Any], table: Any) -> None:
     if settings is None:
         _check_inside(column)
         return
-    if settings.check and settings.plaintext_until is None:
+    if settings.check and not settings.is_dual:
         name = short_name(table.name, column.name, "sealed")
         table.append_constraint(CheckConstraint(IsEnvelope(column), name=name, _type_bound=True))
     _add_unique_indexes(column)

@@ -64,7 +64,7 @@ def check_dual(type_name: str, settings: Settings, inner: TypeEngine[Any]) -> No
     Raises:
         OptionError: it cannot.
     """
-    if settings.plaintext_until is None:
+    if not settings.is_dual:
         return
     if not can_change_places(inner, is_text=settings.is_text):
         raise OptionError(
@@ -79,11 +79,6 @@ def check_dual(type_name: str, settings: Settings, inner: TypeEngine[Any]) -> No
         )
 
 
-def is_dual(source: Encrypted[Any]) -> bool:
-    """Whether a column may hold plaintext."""
-    return source.settings.plaintext_until is not None
-
-
 def search_problem(source: Encrypted[Any], number: int, *, of_values: bool) -> str | None:
     """
     Return why a column cannot be searched while it may hold plaintext, or None.
@@ -93,7 +88,7 @@ def search_problem(source: Encrypted[Any], number: int, *, of_values: bool) -> s
         number: which of its blind indexes is searched.
         of_values: whether it is searched for values, and not compared with another column.
     """
-    if not is_dual(source):
+    if not source.settings.is_dual:
         return None
     if not of_values:
         return COLUMNS

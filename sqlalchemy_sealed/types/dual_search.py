@@ -29,7 +29,7 @@ class DualMatch(BlindMatch):
 def searching(slot: ColumnElement[Any], values: BindParameter[Any], *, negated: bool) -> BlindMatch:
     """Return the condition that searches a slot for values."""
     source = cast("MatchType", values.type).slot.source
-    kind = BlindMatch if source.settings.plaintext_until is None else DualMatch
+    kind = DualMatch if source.settings.is_dual else BlindMatch
     return kind(slot, values, negated=negated)
 
 

@@ -180,7 +180,7 @@ def overlap(expr: Any, words: str, least: float) -> TokenMatch:
 
 def _matched(expr: Any, value: Any, place: Place | None) -> TokenMatch:
     source: Encrypted[Any] = expr.type
-    if source.settings.plaintext_until is not None:
+    if source.settings.is_dual:
         raise RefusedOperationError(
             "rows that still hold plaintext have no tokens, and would be missed; search when "
             "plaintext_until= is taken away, or encrypt into another column",

@@ -77,6 +77,11 @@ class Settings:
         """Whether the column stores the text form."""
         return self.storage == "text"
 
+    @property
+    def is_dual(self) -> bool:
+        """Whether the column may hold plaintext."""
+        return self.plaintext_until is not None
+
     def arguments(self) -> dict[str, Any]:
         """Return the options that say something other than the default, by name."""
         arguments = given(self)

@@ -138,7 +138,7 @@ class MatchType(TypeDecorator[Any]):
         is_text = self.slot.source.settings.is_text
         many = self.many
         # Beside the slots the values themselves are sought, so they are gone through twice.
-        is_twice = many and self.slot.source.settings.plaintext_until is not None
+        is_twice = many and self.slot.source.settings.is_dual
         join = _joined
         if dialect.name == "postgresql":
             join = _as_array if many else _as_pair

@@ -7,7 +7,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Engine, MetaData
 
-from alembic_ext.autogenerate import RUN_TABLES
+from alembic_ext.autogenerate import OWN_TABLES
 from sqlalchemy_sealed.latches import latches_table
 from sqlalchemy_sealed.reseal.runtables import RunTables
 
@@ -18,7 +18,7 @@ def test_the_tables_of_runs_are_never_proposed_to_be_dropped(engine: Engine) -> 
     """A run over the rows may be under way; the tables are known by their names."""
     tables = RunTables(None)
     latches = latches_table(MetaData())
-    assert {tables.runs.name, tables.ranges.name, latches.name} == RUN_TABLES
+    assert {tables.runs.name, tables.ranges.name, latches.name} == OWN_TABLES
     with engine.begin() as connection:
         tables.make(connection)
         latches.create(connection)
