@@ -18,6 +18,7 @@ from hashlib import pbkdf2_hmac
 from os import urandom
 from struct import Struct
 from typing import NoReturn
+from weakref import WeakSet
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers import Cipher
@@ -36,6 +37,7 @@ __all__ = [
     "PREFIX_SIZE",
     "SEALS_PER_PREFIX",
     "TAG_SIZE",
+    "TAIL_SIZE",
     "InvalidTag",
     "Mac",
     "OpenerCache",
@@ -49,6 +51,7 @@ __all__ = [
 KEY_SIZE = 32
 NONCE_SIZE = 24
 PREFIX_SIZE = 12
+TAIL_SIZE = 12
 TAG_SIZE = 16
 
 SEALS_PER_PREFIX = 1 << 20
@@ -133,15 +136,20 @@ class Xaes:
     XAES-256-GCM under one 32-byte key.
 
     Messages are `nonce (24) || ciphertext || tag (16)`. Safe to share between threads.
+
+    Attributes:
+        writers: its `current` is what this thread seals with, once it has sealed. Who uses it by
+            itself counts its `left` down, draws a tail for each message, and stops at 0.
     """
 
-    __slots__ = ("_cipher", "_mask", "_openers", "_writers")
+    __slots__ = ("__weakref__", "_cipher", "_mask", "_openers", "writers")
 
     def __init__(self, key: bytes) -> None:
         self._cipher = Cipher(AES256(key), ECB())  # noqa: S305 - XAES is built on the bare block
         self._mask = _cmac_subkey(self._cipher.encryptor().update(bytes(16)))
         self._openers = OpenerCache(self)
-        self._writers = threading.local()
+        self.writers = threading.local()
+        _alive.add(self)
 
     def seal(self, plaintext: bytes, aad: bytes) -> bytes:
         """
@@ -150,16 +158,13 @@ class Xaes:
         Raises:
             ValueRefusedError: more than 2^31 - 1 bytes, the limit of the AES-GCM call.
         """
-        try:
-            writer = self._writers.current
-            if writer.left <= 0 or writer.epoch is not _epoch:
-                writer = self._new_writer()
-        except AttributeError:
+        writer = getattr(self.writers, "current", None)
+        if writer is None or writer.left <= 0:
             writer = self._new_writer()
         writer.left -= 1
-        tail = urandom(12)
+        tail = urandom(TAIL_SIZE)
         try:
-            return writer.prefix + tail + writer.encrypt(tail, plaintext, aad)  # type: ignore[no-any-return]
+            return writer.prefix + tail + writer.encrypt(tail, plaintext, aad)
         except OverflowError:
             pass
         raise ValueRefusedError("the value is too large: AES-GCM seals at most 2^31 - 1 bytes")
@@ -174,8 +179,8 @@ class Xaes:
             ValueRefusedError: as `seal`.
         """
         count = len(plaintexts)
-        writer = getattr(self._writers, "current", None)
-        if writer is None or writer.left < count or writer.epoch is not _epoch:
+        writer = getattr(self.writers, "current", None)
+        if writer is None or writer.left < count:
             writer = self._new_writer()
         if writer.left < count:  # More than one prefix is good for.
             return [start + self.seal(plaintext, aad) for plaintext in plaintexts]
@@ -185,7 +190,9 @@ class Xaes:
         try:
             return [
                 start + tail + encrypt(tail, plaintext, aad)
-                for (tail,), plaintext in zip(_tails(urandom(12 * count)), plaintexts, strict=True)
+                for (tail,), plaintext in zip(
+                    _tails(urandom(TAIL_SIZE * count)), plaintexts, strict=True
+                )
             ]
         except OverflowError:
             pass
@@ -231,7 +238,7 @@ class Xaes:
         return self._cipher.encryptor().update(m1.to_bytes(16, "big") + m2.to_bytes(16, "big"))
 
     def _new_writer(self) -> _Writer:
-        writer = self._writers.current = _Writer(self)
+        writer = self.writers.current = _Writer(self)
         return writer
 
     def __repr__(self) -> str:
@@ -246,13 +253,12 @@ class Xaes:
 class _Writer:
     """One thread's current nonce prefix, its derived key and what is left of its budget."""
 
-    __slots__ = ("encrypt", "epoch", "left", "prefix")
+    __slots__ = ("encrypt", "left", "prefix")
 
     def __init__(self, xaes: Xaes) -> None:
         self.prefix = urandom(PREFIX_SIZE)
         self.encrypt: Encrypt = AESGCM(xaes.derive(self.prefix)).encrypt
         self.left = SEALS_PER_PREFIX
-        self.epoch = _epoch
 
 
 class OpenerCache(dict[bytes, Decrypt]):
@@ -297,13 +303,13 @@ def _cmac_subkey(zero_block: bytes) -> int:
     return value
 
 
-# A forked child inherits the parent's writers; with a new epoch it draws prefixes of its own.
-_epoch = object()
+_alive: WeakSet[Xaes] = WeakSet()
 
 
 def _after_fork() -> None:
-    global _epoch
-    _epoch = object()
+    """Let a forked child draw prefixes of its own: it has inherited those of its parent."""
+    for xaes in list(_alive):
+        xaes.writers = threading.local()
 
 
 if hasattr(os, "register_at_fork"):

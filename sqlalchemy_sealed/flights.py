@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
+import sys
 import threading
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future
@@ -179,8 +179,5 @@ class Errands:
 
 def in_event_loop() -> bool:
     """Whether an event loop runs on this thread, also where a greenlet hides it."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
+    events = sys.modules.get("asyncio.events")  # Who runs a loop has imported it.
+    return events is not None and events._get_running_loop() is not None

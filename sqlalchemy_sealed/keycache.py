@@ -101,6 +101,8 @@ class KeyCache:
         if previous is None:
             self.keep(monotonic())
             return
+        # What was made of the keys of the cache before is not used any more.
+        self._unwrapped.forget_made()
         self._unwrapped.renew_index_keys(keyset)
         self.fresh_until, self.open_until = previous.fresh_until, previous.open_until
         self.seal_attend_at = previous.seal_attend_at

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 from time import monotonic
-from typing import Any
+from typing import Any, Protocol
 
 from .errors import (
     ColdKeyError,
@@ -285,3 +285,13 @@ class KeyKeeper:
     def __repr__(self) -> str:
         """Return the key name."""
         return f"<KeyKeeper {self.name!r}>"
+
+
+class Keys(Protocol):
+    """Who has the keys: a sealer."""
+
+    keeper: KeyKeeper | None
+
+    def kept(self) -> KeyKeeper:
+        """Return the keeper, or raise NotConfiguredError."""
+        ...

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import HSTORE
 from sqlalchemy.engine.reflection import Inspector, ObjectKind
 from sqlalchemy.exc import SAWarning
 from sqlalchemy.types import TypeEngine
@@ -27,8 +26,10 @@ DIALECTS = ("postgresql", "sqlite", *MYSQL)
 _OF_MYSQL = frozenset({"information_schema", "mysql", "performance_schema", "sys"})
 _KINDS = ObjectKind.TABLE | ObjectKind.MATERIALIZED_VIEW
 """A materialised view is a copy, which may be older than its tables."""
-_NESTING = (sa.JSON, sa.ARRAY, HSTORE, sa.types.NullType)
+_NESTING = (sa.JSON, sa.ARRAY, sa.types.NullType)
 """Types whose values may have texts or bytes inside; the last one stands for an unknown type."""
+_HSTORE = "HSTORE"
+"""Another one, by the name that SQLAlchemy visits it by: its dialect need not be imported."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +129,6 @@ def _texts_and_bytes(types: dict[str, TypeEngine[Any]]) -> Iterator[tuple[str, b
 def _said(type_: TypeEngine[Any]) -> str:
     """Return the name of a type that may have texts or bytes inside; nothing for another one."""
     kind = innermost(type_)
-    if not isinstance(kind, _NESTING):
+    if not isinstance(kind, _NESTING) and kind.__visit_name__ != _HSTORE:
         return ""
     return type(kind).__name__.upper().replace("NULLTYPE", "unknown type")

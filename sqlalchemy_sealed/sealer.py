@@ -16,7 +16,6 @@ that is configured later, or whose key was rotated, takes effect at the next sta
 
 from __future__ import annotations
 
-import asyncio
 import os
 import threading
 from collections.abc import Callable
@@ -24,13 +23,14 @@ from datetime import UTC, datetime
 from typing import Any
 from weakref import WeakSet
 
-from . import sealing as functions
+from . import sealing
 from .context import Context
 from .errors import ConfigurationError, NotConfiguredError
 from .keykeeper import KeyKeeper
 from .keymanager import KeyManager
 from .keys import Keyset
 from .limits import KeyLimits
+from .opening import Form, opening_plain
 from .protocols import KEKProvider, Keystore
 
 DEFAULT = "default"
@@ -120,11 +120,15 @@ class Sealer:
         Processors of values run on the thread of the event loop and must not wait; a key that
         would have to be fetched there is a `ColdKeyError`.
         """
-        await asyncio.to_thread(self.warm)
+        from asyncio import to_thread  # noqa: PLC0415 - what uses it has imported it
+
+        await to_thread(self.warm)
 
     async def arefresh(self) -> Keyset:
         """Do as `refresh`, on a thread."""
-        return await asyncio.to_thread(self.refresh)
+        from asyncio import to_thread  # noqa: PLC0415
+
+        return await to_thread(self.refresh)
 
     def rotate(self, *, index: bool = False) -> Keyset:
         """
@@ -199,7 +203,7 @@ class Sealer:
 
         It follows the sealer: keys are looked up at each call.
         """
-        return functions.sealing(self, context, pad)
+        return sealing.sealing(self, lambda: context, _as_it_is, pad=pad, nothing=_NEVER)
 
     def sealing_indexed(
         self,
@@ -221,7 +225,7 @@ class Sealer:
             tokens: whether there is a token block (suites 3 and 4).
             pad: as for `sealing`.
         """
-        return functions.sealing_indexed(self, context, slots, maker, tokens=tokens, pad=pad)
+        return sealing.sealing_indexed(self, context, slots, maker, tokens=tokens, pad=pad)
 
     def matching(
         self, maker: Callable[[bytes], Callable[[Any], bytes]]
@@ -232,7 +236,7 @@ class Sealer:
         Args:
             maker: makes, of an index key, the function from a value to its slot.
         """
-        return functions.matching(self, maker)
+        return sealing.matching(self, maker)
 
     def opening(self, context: Context) -> Callable[[bytes], bytes]:
         """
@@ -240,7 +244,7 @@ class Sealer:
 
         It follows the sealer, as `sealing`.
         """
-        return functions.opening(self, context)
+        return opening_plain(self, lambda: context, _BYTES)
 
     def kept(self) -> KeyKeeper:
         """
@@ -304,3 +308,11 @@ def get_sealer(name: str = DEFAULT) -> Sealer:
 
 def _context(context: Context | str) -> Context:
     return context if isinstance(context, Context) else Context(context)
+
+
+def _as_it_is(data: bytes) -> bytes:
+    return data
+
+
+_NEVER = object()
+_BYTES = Form(_as_it_is, _as_it_is, _as_it_is, _NEVER)

@@ -147,6 +147,10 @@ class Unwrapped:
         """Drop all keys and what was made of them, as far as Python lets."""
         self._data.clear()
         self._index.clear()
+        self.forget_made()
+
+    def forget_made(self) -> None:
+        """Drop what was made of keys. It is made again where it is needed."""
         with self._lock:
             for memo in self._memos:
                 memo.forget()

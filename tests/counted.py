@@ -21,6 +21,7 @@ from sqlalchemy_sealed import (
     get_sealer,
     keycache,
     keykeeper,
+    opening,
     sealing,
 )
 from sqlalchemy_sealed.errors import KeystoreError, ProviderUnreachableError
@@ -36,7 +37,7 @@ class Clock:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self._now = keykeeper.monotonic
         self.ahead = 0.0
-        for module in (keykeeper, sealing, keycache, flights):
+        for module in (keykeeper, sealing, opening, keycache, flights):
             monkeypatch.setattr(module, "monotonic", self)
 
     def __call__(self) -> float:

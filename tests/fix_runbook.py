@@ -36,6 +36,7 @@ from sqlalchemy_sealed import (
     get_sealer,
     keycache,
     keykeeper,
+    opening,
     sealer,
     sealing,
 )
@@ -247,7 +248,7 @@ def shop(sealers: None, fresh_bao: OpenBao, postgres_url: str, tmp_path: Path) -
 def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     """Return what lets a time pass, in seconds, for the limits of keys."""
     now, ahead = keykeeper.monotonic, [0.0]
-    modules: tuple[Any, ...] = (keykeeper, sealing, keycache, flights)
+    modules: tuple[Any, ...] = (keykeeper, sealing, opening, keycache, flights)
     for module in modules:
         monkeypatch.setattr(module, "monotonic", lambda: now() + ahead[0])
     return lambda seconds: ahead.append(ahead.pop() + seconds)

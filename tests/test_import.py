@@ -7,9 +7,13 @@ import sys
 
 import pytest
 
+import sqlalchemy_sealed
+
 SERVICES = ["alembic", "boto3", "botocore", "hvac", "pkcs11", "requests"]
 DRIVERS = ["aiosqlite", "asyncpg", "psycopg", "pymysql"]
-TOOLS = ["click", "rich", "importlib.metadata", "urllib.request"]
+TOOLS = ["click", "rich", "importlib.metadata", "urllib.request", "asyncio.runners", "filelock"]
+DIALECTS = [f"sqlalchemy.dialects.{name}" for name in ("mysql", "postgresql", "sqlite")]
+LATER = [f"sqlalchemy_sealed.{name}" for name in ("environment", "fips", "plan", "ranking", "scan")]
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +32,20 @@ def test_the_import_brings_the_types(imported: set[str]) -> None:
     assert {"sqlalchemy_sealed.types.base", "cryptography.hazmat.primitives"} <= imported
 
 
-@pytest.mark.parametrize("name", [*SERVICES, *DRIVERS, *TOOLS])
+@pytest.mark.parametrize("name", [*SERVICES, *DRIVERS, *TOOLS, *DIALECTS, *LATER])
 def test_the_import_brings_nothing_that_few_need(imported: set[str], name: str) -> None:
     """Clients of services, drivers, Alembic and the command line come when they are used."""
     assert name not in imported
+
+
+@pytest.mark.parametrize("name", sqlalchemy_sealed.__all__)
+def test_every_public_name_is_there(name: str) -> None:
+    """Also those that are imported when they are asked for; `dir` tells them all."""
+    assert getattr(sqlalchemy_sealed, name) is not None
+    assert name in dir(sqlalchemy_sealed)
+
+
+def test_another_name_is_an_attribute_error() -> None:
+    """As for any module."""
+    with pytest.raises(AttributeError, match="no attribute 'EncryptedNothing'"):
+        sqlalchemy_sealed.EncryptedNothing  # noqa: B018

@@ -40,7 +40,7 @@ ROWS = """
 .keycache .keymaking .rewrapping
 .keymanager
 .keykeeper
-.sealing
+.sealing .opening
 .sealer
 .environment
 .codecs.base
@@ -67,7 +67,7 @@ ROWS = """
 .guard.findings
 .guard.expressions .guard.parameters
 .guard.selects .guard.assignments
-.guard .exact
+.guard .exact .binaryresults
 .ranking .fips
 sqlalchemy_sealed
 .reseal.psycopgarrays .reseal.forms .reseal.outcome .reseal.pace .reseal.table

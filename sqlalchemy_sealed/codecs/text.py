@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..errors import ValueRefusedError
@@ -39,6 +40,16 @@ class TextCodec(Codec[str]):
         except UnicodeEncodeError:
             pass
         raise ValueRefusedError("not valid Unicode: the text has a lone surrogate")
+
+    @property
+    def quick_encode(self) -> Callable[[str], bytes]:
+        """`str.encode`, unless the length has to be looked at."""
+        return str.encode if self.length is None else self.encode
+
+    @property
+    def quick_decode(self) -> Callable[[bytes], str]:
+        """`bytes.decode`."""
+        return bytes.decode
 
     def index_bytes(self, value: str) -> bytes:
         """Return UTF-8 without looking at the length: a longer text is one that nobody has."""

@@ -98,7 +98,7 @@ def examine(part: Any, findings: Findings) -> None:
 
 @cache
 def _examiner(kind: type[Any]) -> Callable[[Any, Findings], None]:
-    for known, examiner in _EXAMINERS:
+    for known, examiner in (*_EXAMINERS, *assignments.upsert_examiners()):
         if issubclass(kind, known):
             return examiner
     return expressions.examine_other

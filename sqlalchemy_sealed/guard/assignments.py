@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.sql import dml, elements, selectable
 
 from ..types.comparator import refuse
@@ -31,6 +31,11 @@ _COPIED = (
 )
 _NEW_ROWS = ("excluded", "inserted")
 """How upserts call the row that was to be inserted."""
+_UPSERTS = (
+    ("postgresql", "OnConflictClause"),
+    ("sqlite", "OnConflictClause"),
+    ("mysql", "OnDuplicateClause"),
+)
 _MISMATCH = (
     "not every column of the SELECT can be told by its position; name as many columns as it has"
 )
@@ -195,7 +200,12 @@ def examine_values(node: selectable.Values, found: Findings) -> None:
 EXAMINERS: tuple[tuple[type[Any], Callable[[Any, Findings], None]], ...] = (
     (dml.UpdateBase, examine_dml),
     (selectable.Values, examine_values),
-    (postgresql.dml.OnConflictClause, examine_upsert),
-    (sqlite.dml.OnConflictClause, examine_upsert),
-    (mysql.dml.OnDuplicateClause, examine_upsert),
 )
+
+
+def upsert_examiners() -> Iterator[tuple[type[Any], Callable[[Any, Findings], None]]]:
+    """Yield the same for upserts, of the dialects that are imported: others have no statements."""
+    for dialect, name in _UPSERTS:
+        module = sys.modules.get(f"sqlalchemy.dialects.{dialect}.dml")
+        if module is not None:
+            yield getattr(module, name), examine_upsert

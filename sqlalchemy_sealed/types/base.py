@@ -10,7 +10,6 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, Unpack
 
 from sqlalchemy import LargeBinary, Text, TypeDecorator, event
-from sqlalchemy.dialects import mysql
 from sqlalchemy.types import TypeEngine, to_instance
 
 from ..codecs import Codec, codec_for
@@ -173,6 +172,8 @@ class Encrypted(TypeDecorator[T], Generic[T]):
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
         """Return the storage type. The plain BLOB and TEXT of MySQL end at 64 KiB."""
         if dialect.name in ("mysql", "mariadb"):
+            from sqlalchemy.dialects import mysql  # noqa: PLC0415 - not for other databases
+
             if self.settings.is_text:
                 return mysql.LONGTEXT(charset="ascii", collation="ascii_bin")
             return mysql.LONGBLOB()

@@ -1,19 +1,23 @@
 """
 The functions that seal on bind and open on result, one value at a time.
 
-They are closures that give the driver plain bytes: SQLAlchemy's own LargeBinary wraps them in a
-driver object, which costs more than AES-GCM.
+They give the driver plain bytes: SQLAlchemy's own LargeBinary wraps them in a driver object, which
+costs more than AES-GCM.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from ..envelope import from_text, to_text
 from ..errors import NotAnEnvelopeError, NotConfiguredError, OpenError, ValueRefusedError
 from ..masked import MaskedStr
 from ..match import head_maker
+from ..opening import Form, opening_plain
+from ..opening import opening as opening_any
+from ..sealing import sealing as seals
 
 if TYPE_CHECKING:
     from sqlalchemy.sql.type_api import _BindProcessorType, _ResultProcessorType
@@ -25,27 +29,24 @@ T = TypeVar("T")
 
 def sealing(source: Encrypted[T]) -> _BindProcessorType[T]:
     """Return the function that makes envelopes of values of a type."""
-    if source.settings.index or source.settings.match:
+    settings, codec = source.settings, source.codec
+    if settings.index or settings.match:
         return _sealing_indexed(source)
-    encode = source.codec.encode
-    as_text = source.settings.is_text
-    seal: Callable[[bytes], bytes] | None = None
+    # The context is not asked for before the first value: a column may meet its table after the
+    # statement was compiled, as a sealer may be configured.
+    seal = seals(
+        source.sealer,
+        lambda: source.context,
+        codec.encode,
+        quick=codec.quick_encode,
+        pad=settings.pad,
+    )
+    if not settings.is_text:
+        return cast("_BindProcessorType[T]", seal)
 
     def process(value: T | None) -> Any:
-        nonlocal seal
-        if value is None:
-            return None
-        try:
-            # Not before the first value: a sealer may be configured and a column may meet
-            # its table after the statement was compiled.
-            if seal is None:
-                seal = source.sealer.sealing(source.context, pad=source.settings.pad)
-            data = seal(encode(value))
-        except (ValueRefusedError, NotConfiguredError) as error:
-            problem = error
-        else:
-            return to_text(data) if as_text else data
-        raise problem.at(str(source.context))
+        data = seal(value)
+        return None if data is None else to_text(data)
 
     return process
 
@@ -82,25 +83,28 @@ def _sealing_indexed(source: Encrypted[T]) -> _BindProcessorType[T]:
 
 def opening(source: Encrypted[T]) -> _ResultProcessorType[T]:
     """Return the function that opens envelopes of a type."""
-    decode = source.codec.decode
-    stored_type = str if source.settings.is_text else bytes
-    masked = source.settings.masked
-    open_: Callable[[bytes], bytes] | None = None
+    settings, codec = source.settings, source.codec
+    decode: Any = codec.decode
+    quick: Any = codec.quick_decode
+    if settings.masked:
+        decode = quick = lambda data: MaskedStr(codec.decode(data))
+    form = Form(decode, quick, partial(stored_bytes, stored_type=bytes))
+    is_plain = not settings.slots and settings.match is None and settings.pad is None
+    opens = opening_plain if is_plain else opening_any
+    open_ = opens(source.sealer, lambda: source.context, form)
+    if not settings.is_text:
+        return cast("_ResultProcessorType[T]", open_)
 
     def process(value: Any) -> T | None:
-        nonlocal open_
         if value is None:
             return None
         try:
-            if open_ is None:
-                open_ = source.sealer.opening(source.context)
-            if type(value) is not bytes or stored_type is str:
-                value = stored_bytes(value, stored_type)
-            opened = decode(open_(value))
-        except (OpenError, NotConfiguredError) as error:
+            data = stored_bytes(value, str)
+        except OpenError as error:
             problem = error
         else:
-            return MaskedStr(opened) if masked else opened  # type: ignore[return-value]
+            opened: T = open_(data)
+            return opened
         raise problem.at(str(source.context))
 
     return process

@@ -9,8 +9,11 @@ import sqlalchemy as sa
 from counted import Parts
 from lock_places import locks_of
 
-from sqlalchemy_sealed import BlindIndex, Context, EncryptedString, Sealer
+from sqlalchemy_sealed import BlindIndex, Context, Encrypted, EncryptedString, Sealer, opening
 from sqlalchemy_sealed import sealer as sealers
+from sqlalchemy_sealed.aead import PREFIX_SIZE, Xaes
+from sqlalchemy_sealed.envelope import HEADER_SIZE
+from sqlalchemy_sealed.errors import AuthenticationError, OpenError, UnknownKeyError
 
 
 class Forbidden:
@@ -79,3 +82,99 @@ def test_no_lock_is_taken_for_a_statement(parts: Parts, lockless: Callable[[Seal
     use()
     lockless(sealer)
     assert parts.calls_of(use) == (0, 0, 0)
+
+
+# -- the short way
+
+
+def slow_way(*_: object, **__: object) -> bytes:
+    """Stand for what only the first value of a column needs."""
+    raise AssertionError("the long way was taken")
+
+
+TYPES = {
+    "text": (EncryptedString(context="a.b"), "ada"),
+    "bounded text": (EncryptedString(9, context="a.b"), "ada"),
+    "masked text": (EncryptedString(masked=True, context="a.b"), "ada"),
+    "text storage": (EncryptedString(storage="text", context="a.b"), "ada"),
+    "number": (Encrypted(sa.Integer, context="a.b"), 7),
+    "JSON": (Encrypted(sa.JSON, context="a.b"), {"a": [1]}),
+    "padded": (EncryptedString(pad=16, context="a.b"), "ada"),
+}
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_only_the_first_value_takes_the_long_way(
+    kind: str, sealer: Sealer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After it, neither is an envelope taken apart nor a key looked for, in both directions."""
+    type_, value = TYPES[kind]
+    dialect = sa.create_engine("sqlite://").dialect
+    bind, read = type_.bind_processor(dialect), type_.result_processor(dialect, None)
+    assert read(bind(value)) == value
+    monkeypatch.setattr(opening, "parse", slow_way)
+    monkeypatch.setattr(Xaes, "seal", slow_way)
+    for _ in range(3):
+        assert read(bind(value)) == value
+    assert (bind(None), read(None)) == (None, None)
+
+
+def test_the_short_way_ends_with_the_primary(sealer: Sealer) -> None:
+    """A rotation, a new prefix and a new sealer are seen by the next value."""
+    seal, open_ = sealer.sealing(Context("a.b")), sealer.opening(Context("a.b"))
+    first, second = seal(b"one"), seal(b"two")
+    assert first[:24] == second[:24]
+    sealer.rotate()
+    third = seal(b"three")
+    assert third[:12] != second[:12]
+    sealer.kept().cache.primary.xaes.writers.current.left = 0
+    fourth = seal(b"four")
+    assert fourth[:12] == third[:12]
+    assert fourth[12:24] != third[12:24]
+    assert [open_(data) for data in (first, second, third, fourth)] == [
+        b"one", b"two", b"three", b"four",
+    ]  # fmt: skip
+
+
+def test_what_was_made_of_keys_ends_with_a_refresh(sealer: Sealer) -> None:
+    """No function that is not used any more keeps a derived key of a key that was disabled."""
+    seal, open_ = sealer.sealing(Context("a.b")), sealer.opening(Context("a.b"))
+    data = seal(b"value")
+    assert open_(data) == b"value"
+    memos = list(sealer.kept().cache._unwrapped._memos)
+    assert [len(memo.now[1]) for memo in memos if memo.now[0] is not None] == [1]
+    sealer.rotate()
+    assert [memo.now for memo in memos] == [(None, {})] * len(memos)
+    assert open_(data) == b"value"
+
+
+def test_prefixes_that_are_remembered_are_bounded(
+    sealer: Sealer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stored values cannot make a function remember more than so many of them."""
+    monkeypatch.setattr(opening, "REMEMBERED", 4)
+    context = Context("a.b")
+    open_ = sealer.opening(context)
+    writer = sealer.kept().cache.primary.xaes.writers
+    for number in range(20):
+        sealer.seal(b"", context)
+        writer.current.left = 0  # The next one draws another prefix.
+        assert open_(sealer.seal(b"%d" % number, context)) == b"%d" % number
+        remembered = [memo.now[1] for memo in sealer.kept().cache._unwrapped._memos]
+        assert max(map(len, remembered)) <= 4
+
+
+def test_a_changed_value_does_not_open_the_short_way(sealer: Sealer) -> None:
+    """Each byte of a value matters, also once a value with the same beginning was opened."""
+    seal, open_ = sealer.sealing(Context("a.b")), sealer.opening(Context("a.b"))
+    data = seal(b"value")
+    assert open_(data) == b"value"
+    for at in range(4, len(data)):
+        changed = data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
+        error = UnknownKeyError if at < HEADER_SIZE else AuthenticationError
+        with pytest.raises(error, match=r"a\.b"):
+            open_(changed)
+    for size in range(HEADER_SIZE + PREFIX_SIZE, len(data)):
+        with pytest.raises(OpenError):
+            open_(data[:size])
+    assert open_(data) == b"value"
