@@ -15,25 +15,24 @@ the way out.
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from . import binaryresults as binaryresults  # Importing these two sets them on all engines.
 from . import errors
-from . import guard as guard  # Importing it sets the guard on all engines.
+from . import guard as guard
 from .context import Context
-from .environment import configure_from_env
 from .errors import SealedError
 from .exact import execute_exact
-from .fips import FIPSReport, fips_report
 from .index import BlindIndex
 from .keymanager import KeyManager
-from .keystores.file import FileKeystore
 from .keystores.memory import MemoryKeystore
 from .limits import KeyLimits
 from .masked import MaskedStr
 from .match import MatchIndex
 from .normalizers import register_normalizer
-from .plan import IndexPlan, plan_index
 from .protocols import KEKProvider, Keystore
 from .providers.local import LocalRootKey
-from .ranking import execute_ranked
 from .sealer import Sealer, get_sealer
 from .types import (
     Encrypted,
@@ -55,6 +54,13 @@ from .types import (
     match_index,
     match_table,
 )
+
+if TYPE_CHECKING:
+    from .environment import configure_from_env
+    from .fips import FIPSReport, fips_report
+    from .keystores.file import FileKeystore
+    from .plan import IndexPlan, plan_index
+    from .ranking import execute_ranked
 
 __version__ = "0.1.0"
 
@@ -101,3 +107,25 @@ __all__ = [
     "plan_index",
     "register_normalizer",
 ]
+
+_LATER = {
+    "FIPSReport": "fips",
+    "FileKeystore": "keystores.file",
+    "IndexPlan": "plan",
+    "configure_from_env": "environment",
+    "execute_ranked": "ranking",
+    "fips_report": "fips",
+    "plan_index": "plan",
+}
+"""Names that models do not need, and where they are: imported when they are first asked for."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(f".{_LATER[name]}", __name__), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATER})

@@ -30,8 +30,10 @@ from .unwrapped import Memo
 REMEMBERED = 512
 """Of how many nonce prefixes a function remembers what opens the values under them."""
 
-_TAIL = HEADER_SIZE + PREFIX_SIZE
-_BODY = HEADER_SIZE + NONCE_SIZE
+# Slices that are made once: Python makes those that stand in an expression anew at each value.
+_START = slice(HEADER_SIZE + PREFIX_SIZE)
+_TAIL = slice(HEADER_SIZE + PREFIX_SIZE, HEADER_SIZE + NONCE_SIZE)
+_SEALED = slice(HEADER_SIZE + NONCE_SIZE, None)
 
 _ELSEWHERE = (AttributeError, KeyError, TypeError, ValueError, InvalidTag, SealedError)
 """What sends a value the long way: a key that is not at hand yet, or no value of ours."""
@@ -117,10 +119,10 @@ def opening_plain(keys: Keys, context: Callable[[], Context], form: Form) -> Cal
             cache = keys.keeper.cache  # type: ignore[union-attr]
             known, ready = memo.now
             if known is cache and monotonic() < cache.open_attend_at:
-                found = ready.get(value[:_TAIL])
+                found = ready.get(value[_START])
                 if found is not None:
                     decrypt, aad = found
-                    return quick(decrypt(value[_TAIL:_BODY], value[_BODY:], aad))
+                    return quick(decrypt(value[_TAIL], value[_SEALED], aad))
         except _ELSEWHERE:
             pass
         opened = open_any(value)
@@ -130,7 +132,7 @@ def opening_plain(keys: Keys, context: Callable[[], Context], form: Form) -> Cal
     def remember(value: Any) -> None:
         """Keep what opens the values that begin as this one, which was opened."""
         cache = keys.kept().cache
-        start = bytes(value[:_TAIL])
+        start = bytes(value[_START])
         openers, end, padded = cache.heads.get(start[:HEADER_SIZE], _NO_HEAD)
         if end != HEADER_SIZE or padded:
             return
