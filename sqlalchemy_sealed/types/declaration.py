@@ -224,15 +224,17 @@ def _is_text_envelope(column: str, dialect: str) -> str:
     Return the condition for the text form.
 
     A word may begin with the four letters of the magic, so the least length counts, too, and that
-    there is no letter but those of base64url (RFC 4648, section 5): no space, no punctuation.
+    there is no letter among so many but those of base64url (RFC 4648, section 5): no space, no
+    punctuation. What comes after them is not looked at: it may be megabytes.
     """
-    prefix = to_text(MAGIC)
+    prefix, least = to_text(MAGIC), len(to_text(bytes(overhead())))
+    start = f"substr({column}, 1, {least})"
     conditions = [
         f"substr({column}, 1, {len(prefix)}) = '{prefix}'",
-        f"{_LENGTHS.get(dialect, 'length')}({column}) >= {len(to_text(bytes(overhead())))}",
+        f"{_LENGTHS.get(dialect, 'length')}({start}) = {least}",
     ]
     if dialect in _OTHER_LETTERS:
-        conditions.append(f"{column} {_OTHER_LETTERS[dialect]}")
+        conditions.append(f"{start} {_OTHER_LETTERS[dialect]}")
     return " AND ".join(conditions)
 
 
