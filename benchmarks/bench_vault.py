@@ -32,6 +32,7 @@ from warm_keys import sealers
 
 from sqlalchemy_sealed import Context, FileKeystore, KeyManager, MemoryKeystore, Sealer
 from sqlalchemy_sealed.keystores.database import DatabaseKeystore
+from sqlalchemy_sealed.keystores.vaultkv import VaultKV
 from sqlalchemy_sealed.protocols import Keystore
 from sqlalchemy_sealed.providers.vault import VaultTransit
 from sqlalchemy_sealed.vault.auth import TokenAuth
@@ -68,12 +69,14 @@ def main() -> None:
         warm(report, few[0], [relay, *few[1]], given.rounds)
         memory, file = MemoryKeystore(), FileKeystore(directory / "many.json")
         sqlite, postgresql = table(f"sqlite:///{directory / 'many.db'}"), table(url, "many_keys")
+        kv = VaultKV(vault_at(server.url, server), path="many")
         stores: dict[str, Opened] = {
             "memory": lambda: memory,
             "file": lambda: file,
             "file, by a new process": lambda: FileKeystore(directory / "more.json"),
             "table of SQLite": lambda: sqlite,
             "table of PostgreSQL": lambda: postgresql,
+            "Vault KV": lambda: kv,
         }
         bench = Rewrap(server, stores, given.rows)
         report.results += bench.section(given.rounds)
@@ -164,7 +167,7 @@ class Rewrap:
             Case("the same, two under way", self._bare_two, bare, per=self.count),
         ]
         for place, opened in self.stores.items():
-            bar = REWRAP_BAR if place in ("memory", "file") else None
+            bar = REWRAP_BAR if place in ("memory", "file", "file, by a new process") else None
             cases.append(Case(f"rewrap, {place}", self._ours(opened), bare, bar, self.count))
         for case in cases:
             case.around = collecting_garbage

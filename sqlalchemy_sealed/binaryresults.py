@@ -65,7 +65,8 @@ class Psycopg:
 
     def __init__(self) -> None:
         import psycopg  # noqa: PLC0415 - somebody has a cursor of it
-        from psycopg.postgres import register_default_adapters  # noqa: PLC0415
+        from psycopg.adapt import AdaptersMap  # noqa: PLC0415
+        from psycopg.postgres import register_default_adapters, types  # noqa: PLC0415
 
         self.cursors = {
             psycopg.Cursor,
@@ -74,7 +75,7 @@ class Psycopg:
             psycopg.AsyncServerCursor,
         }
         self.text, self.binary = psycopg.pq.Format.TEXT, psycopg.pq.Format.BINARY
-        fresh = psycopg.adapt.AdaptersMap(types=psycopg.postgres.types)
+        fresh = AdaptersMap(types=types)
         register_default_adapters(_Context(fresh))
         self.loaders = {
             oid: (fresh.get_loader(oid, self.text), fresh.get_loader(oid, self.binary))

@@ -32,7 +32,6 @@ from .keymaking import new_data_key, new_index_key, own_data_key
 from .keys import DataKey, KeyKind, KeyRecord, Keyset, KeyState, by_place
 from .protocols import KEKProvider, Keystore, load_all
 from .rewrapping import Progress, Rewrapped, rewrap_all
-from .scan import check_no_rows
 
 
 class KeyManager:
@@ -306,6 +305,8 @@ class KeyManager:
         check_can_destroy(keyset, record)
         is_there = record.state is not KeyState.DESTROYED
         if is_there and record.kind is KeyKind.DATA and not unscanned:
+            from .scan import check_no_rows  # noqa: PLC0415 - only destroying needs it
+
             check_no_rows(key_id, databases, schemas)
         # Done again where it is destroyed: a keystore that keeps older versions may not have got
         # to the end of them.
@@ -329,7 +330,8 @@ class KeyManager:
             KeystoreError: the keystore cannot be read or written.
             ProviderError: the provider cannot be asked (any more). What was rewrapped is kept.
         """
-        return rewrap_all(self.keystore, self.records(names), self.provider, progress)
+        records = None if names is None else self.records(names)
+        return rewrap_all(self.keystore, records, self.provider, progress)
 
     def records(self, names: Iterable[str] | None = None) -> list[KeyRecord]:
         """Return the records of key names, by default of all that there are."""

@@ -7,10 +7,10 @@ A *keystore* keeps the wrapped data keys: memory, a file, a database table.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Protocol, runtime_checkable
 
-from .keys import KeyRecord
+from .keys import KeyRecord, by_place
 
 
 @runtime_checkable
@@ -50,7 +50,11 @@ class Keystore(Protocol):
 
     * `remote`, which is True where a call may take long, such as one over the network;
     * `load_many(names)`, a `load` of many key names in one reading; see `load_all`;
-    * `update_many(pairs)`, an `update` of many records in one write a key name; see `update_all`.
+    * `read_wrapped()`, a reading of all records that goes on while they are used; see
+      `read_wrapped`;
+    * `update_many(pairs)`, an `update` of many records in one write a key name; see `update_all`;
+    * `update_size`, how many records are best updated at once, where that is not as many as
+      there are: in a table, a row costs the same in any number of them.
     """
 
     def load(self, name: str) -> tuple[KeyRecord, ...]:
@@ -100,6 +104,26 @@ def load_all(
         return {name: keystore.load(name) for name in wanted}
     loaded: dict[str, tuple[KeyRecord, ...]] = load_many(wanted)
     return loaded
+
+
+def read_wrapped(keystore: Keystore) -> tuple[int, Iterator[KeyRecord]]:
+    """
+    Return how many records have a wrapped key, and these records.
+
+    Where the keystore has the method `read_wrapped`, which returns just that, records are made as
+    they are asked for, so that the first ones can be worked at while others are still read. What
+    is damaged is then found on the way. Other keystores are read as a whole, by `load_all`.
+
+    Args:
+        keystore: any keystore.
+    """
+    read = getattr(keystore, "read_wrapped", None)
+    if read is None:
+        loaded = (sorted(some, key=by_place) for some in load_all(keystore).values())
+        records = [each for some in loaded for each in some if each.wrapped]
+        return len(records), iter(records)
+    found: tuple[int, Iterator[KeyRecord]] = read()
+    return found
 
 
 def update_all(keystore: Keystore, pairs: Iterable[tuple[KeyRecord, KeyRecord]]) -> None:

@@ -1,13 +1,14 @@
 """
 Rewraps the keys of a keystore after the KEK was turned: same keys, new wrapping, rows untouched.
 
-Keys are written back in batches, each while the next one comes in. A run that is killed has kept
-all but these two, and the next run goes on with what is left, since a key that is wrapped as it
-should be is passed over.
+Keys are asked for while others are still read, and written back in batches, each while the next
+one comes in. A run that is killed has kept all but these two, and the next run goes on with what is
+left, since a key that is wrapped as it should be is passed over.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from time import monotonic
 
 from .errors import (
     KeystoreConflictError,
+    KeystoreError,
     ProviderDeniedError,
     ProviderError,
     ProviderKeyMissingError,
@@ -23,10 +25,13 @@ from .errors import (
     ProviderUnavailableError,
 )
 from .keys import KeyRecord
-from .protocols import KEKProvider, Keystore, load_all, update_all
+from .protocols import KEKProvider, Keystore, load_all, read_wrapped, update_all
 
-BATCH = 5000
-"""How many rewrapped keys wait to be written, at most: some keystores write all keys each time."""
+BATCH = 20_000
+"""
+How many rewrapped keys wait to be written, at most, or as many as were written before: a keystore
+may write all keys each time. One that does not says how many are best by its `update_size`.
+"""
 BATCH_SECONDS = 2.0
 """How long they wait, at most, while further ones come."""
 _ATTEMPTS = 5
@@ -73,16 +78,21 @@ class Rewrapped:
 
 def outdated(records: Iterable[KeyRecord], provider: KEKProvider, version: str) -> list[KeyRecord]:
     """Return the records that are not wrapped under a version of the KEK, as far as it tells."""
-    wrapped = [record for record in records if record.wrapped]
-    is_current: Callable[[str, str], bool] | None = getattr(provider, "is_current", None)
-    if is_current is None:
-        return wrapped
-    return [record for record in wrapped if not is_current(record.wrapped, version)]
+    is_current = _is_current(provider, version)
+    return [record for record in records if record.wrapped and not is_current(record)]
+
+
+def _is_current(provider: KEKProvider, version: str) -> Callable[[KeyRecord], bool]:
+    """Return what says whether a record is wrapped under a version of the KEK."""
+    told: Callable[[str, str], bool] | None = getattr(provider, "is_current", None)
+    if told is None:
+        return lambda _: False
+    return lambda record: told(record.wrapped, version)
 
 
 def rewrap_all(
     keystore: Keystore,
-    records: Iterable[KeyRecord],
+    records: Iterable[KeyRecord] | None,
     provider: KEKProvider,
     progress: Progress | None = None,
 ) -> Rewrapped:
@@ -91,47 +101,75 @@ def rewrap_all(
 
     Args:
         keystore: where they lie.
-        records: as they were read from there. Destroyed ones are passed over.
+        records: as they were read from there, or None for all. Destroyed ones are passed over.
         provider: who wrapped them. Its `rewrap_many` and `is_current` are used if it has them.
         progress: called now and then, not for each key.
 
     Raises:
-        KeystoreError: the keystore cannot be written.
+        KeystoreError: the keystore cannot be read or written.
         ProviderError: the provider cannot be asked any more. What was rewrapped is kept.
     """
-    records = [record for record in records if record.wrapped]
+    if records is None:
+        total, left = read_wrapped(keystore)
+    else:
+        wrapped = [record for record in records if record.wrapped]
+        total, left = len(wrapped), iter(wrapped)
     version = provider.version()
-    old = outdated(records, provider, version)
-    current = len(records) - len(old)
-    with _Writing(keystore, current, len(records), progress) as writing:
-        _ask(provider, old, writing)
-    return Rewrapped(version, writing.written, current, tuple(writing.failed))
+    is_current = _is_current(provider, version)
+
+    def old() -> Iterator[KeyRecord]:
+        for record in left:
+            if is_current(record):
+                writing.current += 1
+            else:
+                yield record
+
+    with _Writing(keystore, total, progress) as writing:
+        _ask(provider, old(), writing)
+    return Rewrapped(version, writing.written, writing.current, tuple(writing.failed))
 
 
 # -- asking the provider
 
 
-def _ask(provider: KEKProvider, records: list[KeyRecord], writing: _Writing) -> None:
+def _ask(provider: KEKProvider, records: Iterator[KeyRecord], writing: _Writing) -> None:
     """Have each record written with its new wrapped key, or say why there is none."""
     rewrap_many = getattr(provider, "rewrap_many", None)
     ask = _one_by_one(provider) if rewrap_many is None else rewrap_many
-    left, any_done = records, False
-    while left:
-        answers = ask((each.wrapped, each.binding) for each in left)
-        done, problem = 0, _no_answer()
+    asked: deque[KeyRecord] = deque()
+    """In this turn, and not answered yet."""
+    again: deque[KeyRecord] = deque()
+    """In an earlier turn, which ended before their answer."""
+    any_done = False
+
+    def items() -> Iterator[tuple[str, bytes]]:
+        while record := _next(again, records):
+            asked.append(record)
+            yield record.wrapped, record.binding
+
+    while first := _next(again, records):
+        again.appendleft(first)
+        problem = _no_answer()
         try:
-            for record, wrapped in zip(left, answers, strict=False):
-                writing.put(record, wrapped)
-                done += 1
+            for wrapped in ask(items()):
+                if not asked:
+                    break
+                writing.put(asked.popleft(), wrapped)
+                any_done = True
         except ProviderError as error:
             problem = error
-        if done == len(left):
+        again.extendleft(reversed(asked))
+        asked.clear()
+        failed = _next(again, records)
+        if failed is None:
             return
-        any_done = any_done or done > 0
         if _stops(problem, any_done=any_done):
             raise problem
-        writing.fail(left[done], problem)
-        left = left[done + 1 :]
+        writing.fail(failed, problem)
+
+
+def _next(first: deque[KeyRecord], then: Iterator[KeyRecord]) -> KeyRecord | None:
+    return first.popleft() if first else next(then, None)
 
 
 def _one_by_one(provider: KEKProvider) -> RewrapMany:
@@ -168,17 +206,17 @@ class _Writing:
     failure of the provider, what waits is written; after one of the keystore, it is not.
     """
 
-    def __init__(
-        self, keystore: Keystore, current: int, total: int, progress: Progress | None
-    ) -> None:
+    def __init__(self, keystore: Keystore, total: int, progress: Progress | None) -> None:
         self._keystore = keystore
+        self._most: int | None = getattr(keystore, "update_size", None)
         self._total = total
         self._progress = progress
-        self._done = current
         self._until = monotonic() + BATCH_SECONDS
         self._waiting: list[Pair] = []
         self._thread = ThreadPoolExecutor(1, "sqlalchemy-sealed rewrap")
         self._under_way: Future[_Outcome] | None = None
+        self._settled = 0
+        self.current = 0
         self.written = 0
         self.failed: list[FailedKey] = []
 
@@ -186,8 +224,10 @@ class _Writing:
         self._tell()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, _: object, problem: BaseException | None, __: object) -> None:
         with self._thread:
+            if isinstance(problem, KeystoreError):
+                self._waiting = []
             self._settle()
             self._add(self._write(self._taken()))
 
@@ -196,14 +236,14 @@ class _Writing:
             self.fail(record, _no_answer())
             return
         self._waiting.append((record, record.with_wrapped(wrapped)))
-        if len(self._waiting) >= BATCH or monotonic() > self._until:
+        many = max(BATCH, self.written) if self._most is None else min(BATCH, self._most)
+        if len(self._waiting) >= many or monotonic() > self._until:
             self._settle()
             self._under_way = self._thread.submit(self._write, self._taken())
             self._until = monotonic() + BATCH_SECONDS
 
     def fail(self, record: KeyRecord, problem: ProviderError) -> None:
         self.failed.append(FailedKey(record.name, record.key_id, str(problem)))
-        self._done += 1
 
     def _taken(self) -> list[Pair]:
         taken, self._waiting = self._waiting, []
@@ -223,12 +263,13 @@ class _Writing:
     def _add(self, outcome: _Outcome) -> None:
         count, written = outcome
         self.written += written
-        self._done += count
+        self._settled += count
         self._tell()
 
     def _tell(self) -> None:
         if self._progress is not None:
-            self._progress(self._done, self._total)
+            done = self._settled + self.current + len(self.failed)
+            self._progress(done, max(done, self._total))
 
     def _write(self, pairs: list[Pair]) -> _Outcome:
         """Write a batch; what others changed meanwhile is read again."""

@@ -19,12 +19,12 @@ from itertools import islice
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import mysql
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
+from .bytewise import bytewise
 from .envelope import KEY_ID_SIZE, MAGIC, to_text
 from .errors import ConfigurationError, KeystoreError
-from .scantables import DIALECTS, MYSQL, ScannedTable, scanned_tables
+from .scantables import DIALECTS, ScannedTable, scanned_tables
 
 T = TypeVar("T")
 
@@ -175,7 +175,7 @@ def _counted(
     wanted = iter([(*each, key_id) for each in table.columns for key_id in key_ids])
     while part := list(islice(wanted, _COLUMNS)):
         counts = [
-            sa.func.count(sa.case((_is_under(connection, name, key_id, binary=binary), 1)))
+            sa.func.count(sa.case((_is_under(name, key_id, binary=binary), 1)))
             for name, binary, key_id in part
         ]
         statement = sa.select(*counts).select_from(selectable)
@@ -198,9 +198,7 @@ def _row(connection: sa.Connection, statement: sa.Executable) -> sa.Row[Any]:
     return connection.execute(statement, execution_options={"schema_translate_map": None}).one()
 
 
-def _is_under(
-    connection: sa.Connection, name: str, key_id: bytes, *, binary: bool
-) -> sa.ColumnElement[bool]:
+def _is_under(name: str, key_id: bytes, *, binary: bool) -> sa.ColumnElement[bool]:
     """Return the condition that a value of a column begins as one under a data key does."""
     column: sa.ColumnClause[Any] = sa.column(name)
     if binary:
@@ -212,22 +210,12 @@ def _is_under(
     # Character 6 of the text has 2 bits of the slot count and 4 of the key id; those after it
     # are of the key id only. So all suites and slot counts are met.
     texts = [to_text(MAGIC + bytes([low]) + key_id) for low in range(4)]
-    text = _exact(connection, column)
+    text = bytewise(sa.func.substr(column, 1, 16, type_=sa.Text()))
     return sa.and_(
         sa.func.substr(text, 1, 4) == texts[0][:4],
         sa.func.substr(text, 6, 1).in_(sorted({each[5] for each in texts})),
         sa.func.substr(text, 7, 10) == texts[0][6:16],
     )
-
-
-def _exact(connection: sa.Connection, column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
-    """Return the first 16 characters so that `=` tells all apart, whatever the collation."""
-    if connection.dialect.name == "postgresql":
-        return sa.collate(sa.func.substr(sa.cast(column, sa.Text()), 1, 16), "C")
-    start = sa.func.substr(column, 1, 16)
-    if connection.dialect.name in MYSQL:
-        return sa.collate(sa.cast(start, mysql.CHAR(charset="utf8mb4")), "utf8mb4_bin")
-    return start
 
 
 # -- asking

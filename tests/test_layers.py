@@ -16,7 +16,7 @@ PACKAGES = ("sqlalchemy_sealed", "alembic_ext")
 # A module imports from the rows above its own, and from nothing else of ours. A new module needs
 # a place here. `.` stands for sqlalchemy_sealed.
 ROWS = """
-.errors .locks .hints .columntypes .drivercodes
+.errors .locks .hints .columntypes .drivercodes .bytewise
 .envelope .context .masked .given .scangrants
 .aead .padding .secretfile .scantables .plainform
 .keys .scan
@@ -29,7 +29,8 @@ ROWS = """
 .vault.desired .vault.policies
 .vault
 .providers .keystores .keystores.book .keystores.fields .keystores.table .keystores.dberrors
-.keystores.swapping .keystores.connecting .keystores.document .keystores.kvsecrets
+.keystores.connecting .keystores.document .keystores.rows .keystores.kvsecrets
+.keystores.swapping
 .providers.forms
 .providers.awserrors .providers.pkcs11errors
 .providers.local .providers.passphrase .providers.rsa .providers.awskms .providers.pkcs11

@@ -29,8 +29,9 @@ from ..keys import KeyRecord
 from .book import RecordBook, changed, checked, place_of, taken
 from .connecting import beside, connected, is_in_memory, shown
 from .dberrors import TakenError, problem_of
-from .fields import check, from_fields, is_rewrapped, to_fields
-from .swapping import CHANGING, Row, swap
+from .fields import from_fields, is_rewrapped, to_fields
+from .rows import record_of
+from .swapping import swap, swap_wrapped
 from .table import NAME_SIZE, OPTIONAL, TABLE
 from .table import keys_table as keys_table
 
@@ -61,6 +62,8 @@ class DatabaseKeystore:
     """
 
     remote = True
+    update_size = 5000
+    """Each row costs the same, and a batch is written while the next one is rewrapped."""
 
     def __init__(
         self, engine: Engine | URL | str, *, table: str = TABLE, schema: str | None = None
@@ -126,6 +129,11 @@ class DatabaseKeystore:
     def _of(self, names: list[Any]) -> Select[Any]:
         return select(self.table).where(self.table.c.name.in_(names))
 
+    def read_wrapped(self) -> tuple[int, Iterator[KeyRecord]]:
+        """Return how many records have a wrapped key, and these, made as they are asked for."""
+        rows = self._all(select(self.table).where(self.table.c.wrapped != ""))
+        return len(rows), (self._record(row, number) for number, row in enumerate(rows, start=1))
+
     def names(self) -> tuple[str, ...]:
         """Return the key names that have records."""
         query = select(self.table.c.name).distinct()
@@ -169,10 +177,15 @@ class DatabaseKeystore:
             # What is replaced, such as a wrapped key that is destroyed, is overwritten.
             connection.exec_driver_sql("PRAGMA secure_delete = ON")
         rewrapped = all(is_rewrapped(old, new) for old, new in pairs)
-        # One row after the other: thousands of them together are work for the garbage collector.
-        rows = (self._rows(old, new) for old, new in pairs)
-        changes = ("wrapped",) if rewrapped else CHANGING
-        if swap(connection, self.table, rows, changes) != len(pairs):
+        if rewrapped:
+            for name in {old.name for old, _ in pairs}:
+                self._stored(name)
+        swapped = swap_wrapped(connection, self.table, pairs) if rewrapped else None
+        if swapped is None:
+            # One row after the other: thousands of them are work for the garbage collector.
+            rows = ((self._row(old), self._row(new)) for old, new in pairs)
+            swapped = swap(connection, self.table, rows)
+        if swapped != len(pairs):
             raise KeystoreConflictError("a record was changed", where=self._where, key_id="")
 
     def _taken_of(self, records: tuple[KeyRecord, ...]) -> KeyRecord:
@@ -233,14 +246,10 @@ class DatabaseKeystore:
         fields = dict.fromkeys(OPTIONAL) | to_fields(record)
         return fields | {"name": self._stored(record.name)}
 
-    def _rows(self, old: KeyRecord, new: KeyRecord) -> tuple[Row, Row]:
-        row = self._row(old)
-        if not is_rewrapped(old, new):
-            return row, self._row(new)
-        check(new)
-        return row, row | {"wrapped": new.wrapped}
-
-    def _record(self, row: Iterable[Any], number: int) -> KeyRecord:
+    def _record(self, row: Sequence[Any], number: int) -> KeyRecord:
+        record = record_of(row)
+        if record is not None:
+            return record
         fields = dict(zip(self._columns, row, strict=True))
         for name in OPTIONAL:
             if fields[name] is None:

@@ -4,32 +4,39 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+import threading
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
 from ..errors import KeystoreError
 from ..keys import KeyRecord
-from .fields import KINDS, MAX_GENERATION, STATES, check, from_fields, is_rewrapped, not_a_record
+from .fields import (
+    ID,
+    KINDS,
+    MAX_GENERATION,
+    STATES,
+    TIME,
+    check,
+    from_fields,
+    is_rewrapped,
+    not_a_record,
+)
 
 FORMAT = "sqlalchemy-sealed keystore 1"
-_ID = "[0-9a-f]{16}"
-# A time of UTC as `isoformat` writes it; what else there may be, such as a month 13, it refuses.
-_TIME = (
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T(?:[01][0-9]|2[0-3]):[0-9]{2}:[0-9]{2}"
-    r"(?:\.(?!000000)[0-9]{6})?\+00:00"
-)
 # The texts are those that JSON holds as they are.
-_find_all = re.compile(
-    r'^  \{"name": "([^"\\\x00-\x1f\ud800-\udfff]*+)", '
-    rf'"kind": "({"|".join(KINDS)})", "generation": ([1-9][0-9]{{0,9}}+), "id": "({_ID})", '
-    rf'"wrapped": "([ !#-\[\]-\x7f]*+)", "created": "({_TIME})", '
-    rf'"index_key_id": (?:null|"({_ID})"), "state": "({"|".join(STATES)})"'
-    rf'(?:, "bridge_key_id": "({_ID})")?(?:, "due": "({_TIME})")?\}}(?:,\n|\Z)',
-    re.MULTILINE,
-).findall
+_line_of_ours = re.compile(
+    r'  \{"name": "([^"\\\x00-\x1f\ud800-\udfff]*+)", '
+    rf'"kind": "({"|".join(KINDS)})", "generation": ([1-9][0-9]{{0,9}}+), "id": "({ID})", '
+    rf'"wrapped": "([ !#-\[\]-\x7f]*+)", "created": "({TIME})", '
+    rf'"index_key_id": (?:null|"({ID})"), "state": "({"|".join(STATES)})"'
+    rf'(?:, "bridge_key_id": "({ID})")?(?:, "due": "({TIME})")?\}}'
+).fullmatch
+_SOME = 100
+"""How many lines are read at once, where nobody waits for all of them."""
 _encode = json.encoder.encode_basestring
 _HEAD, _BETWEEN, _TAIL = f'{{"format": {_encode(FORMAT)},\n "keys": [\n', ",\n", "\n ]}\n"
+_START, _END = len(_HEAD), -len(_TAIL)
 
 
 class Lines:
@@ -167,30 +174,78 @@ def from_document(text: str | bytes) -> list[KeyRecord]:
     Raises:
         KeystoreError: it is anything else than what `to_document` writes.
     """
-    return records_and_lines(text)[0]
+    return list(Reading(text))
 
 
-def records_and_lines(text: str | bytes) -> tuple[list[KeyRecord], Lines]:
+class Reading:
     """
-    Return the records of a document, and their lines where it is spaced as we do it.
+    The records of a document, however it is spaced: each made once, when it is asked for.
+
+    Can be shared between threads: what one of them has made is there for the others.
+
+    Args:
+        text: the document.
+
+    Attributes:
+        records: those that were made.
 
     Raises:
-        KeystoreError: as `from_document`.
+        KeystoreError: it is anything else than what `to_document` writes. Where it is spaced as
+            that does it, this is found out on the way.
     """
-    if isinstance(text, bytes):
-        try:
-            text = text.decode()
-        except UnicodeDecodeError:  # JSON may be in other encodings.
-            return _of_json(text), Lines()
-    if text.startswith(_HEAD) and text.endswith(_TAIL):
-        body = text[len(_HEAD) : -len(_TAIL)]
-        found, lines = _find_all(body), body.split(_BETWEEN)
-        # One of ours is one line, whole; so are all of them, if there are as many.
-        if len(found) == len(lines) == body.count("\n") + 1:
-            records = [_of_line(number, *each) for number, each in enumerate(found, start=1)]
-            return records, Lines(records, lines)
-    # Spaced in another way, or with a name that JSON escapes, or the time of another zone.
-    return _of_json(text), Lines()
+
+    __slots__ = ("_lines", "_lock", "_text", "records")
+
+    def __init__(self, text: str | bytes) -> None:
+        self._text = text
+        self._lock = threading.Lock()
+        self._lines: list[str] = []
+        self.records: list[KeyRecord] = []
+        if isinstance(text, bytes):
+            try:
+                text = text.decode()
+            except UnicodeDecodeError:  # JSON may be in other encodings.
+                text = ""
+        if text.startswith(_HEAD) and text.endswith(_TAIL) and (body := text[_START:_END]):
+            self._lines = body.split(_BETWEEN)
+        else:
+            self.records = _of_json(self._text)
+
+    @property
+    def wrapped(self) -> int:
+        """How many records have a wrapped key, as far as that can be told before they are made."""
+        lines = self._lines
+        if not lines:
+            return sum(1 for record in self.records if record.wrapped)
+        # A text in JSON has no quotation mark of its own, so nothing but the member is like this.
+        return sum(1 for each in lines if '"wrapped": ""' not in each)
+
+    @property
+    def lines(self) -> Lines:
+        """The lines of all records, once these are made; none where they are spaced otherwise."""
+        return Lines(self.records, self._lines) if self._lines else Lines()
+
+    def __iter__(self) -> Iterator[KeyRecord]:
+        """Yield the records."""
+        done = 0
+        while done < len(self.records) or self._make_some(done):
+            some = self.records[done:]
+            yield from some
+            done += len(some)
+
+    def _make_some(self, known: int) -> bool:
+        """Make some records of those that are left. Whether there are more than are known."""
+        with self._lock:
+            done, put = len(self.records), self.records.append
+            for number, text in enumerate(self._lines[done : done + _SOME], start=done + 1):
+                found = _line_of_ours(text)
+                if found is None:
+                    # It is spaced in another way, or has a name that JSON escapes, or the time of
+                    # another zone. To JSON, each line before this one is one record as well.
+                    self.records, self._lines = _of_json(self._text), []
+                    break
+                put(_of_line(number, *found.groups("")))
+            return len(self.records) > known
 
 
 def _of_json(text: str | bytes) -> list[KeyRecord]:

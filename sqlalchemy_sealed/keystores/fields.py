@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from datetime import datetime
-from operator import attrgetter, is_
 from typing import Any
 
 from ..envelope import KEY_ID_SIZE
@@ -12,9 +10,15 @@ from ..errors import ConfigurationError, KeystoreError
 from ..keys import KeyKind, KeyRecord, KeyState
 
 MAX_GENERATION = 1 << 31
+ID = "[0-9a-f]{16}"
+"""How an id of 8 bytes is written."""
+TIME = (
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T(?:[01][0-9]|2[0-3]):[0-9]{2}:[0-9]{2}"
+    r"(?:\.(?!000000)[0-9]{6})?\+00:00"
+)
+"""A time of UTC as `isoformat` writes it. A month 13, and so on, it refuses itself."""
 KINDS = {each.value: each for each in KeyKind}
 STATES = {each.value: each for each in KeyState}
-_BESIDE_WRAPPED = attrgetter(*(each.name for each in fields(KeyRecord) if each.name != "wrapped"))
 
 
 def to_fields(record: KeyRecord) -> dict[str, Any]:
@@ -44,7 +48,17 @@ def check(record: KeyRecord) -> None:
 
 def is_rewrapped(old: KeyRecord, new: KeyRecord) -> bool:
     """Whether a record was made of another one by `with_wrapped`: nothing else is different."""
-    return all(map(is_, _BESIDE_WRAPPED(old), _BESIDE_WRAPPED(new)))
+    return (
+        old.name is new.name
+        and old.kind is new.kind
+        and old.generation is new.generation
+        and old.key_id is new.key_id
+        and old.created is new.created
+        and old.index_key_id is new.index_key_id
+        and old.bridge_key_id is new.bridge_key_id
+        and old.state is new.state
+        and old.due is new.due
+    )
 
 
 def from_fields(given: Any, number: int) -> KeyRecord:

@@ -13,13 +13,11 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from .. import secretfile
 from ..errors import KeystoreConflictError, KeystoreError
 from ..keys import KeyRecord
 from .book import RecordBook
-from .document import Lines, records_and_lines, to_document
+from .document import Lines, Reading, to_document
 
 LOCK_SECONDS = 10.0
 """How long a change waits for another process's change before it gives up."""
@@ -41,6 +39,7 @@ class FileKeystore:
         self.path = secretfile.path_of(path)
         self._known: tuple[bytes, RecordBook] = (b"", RecordBook())
         self._lines = Lines()
+        self._begun: tuple[bytes, Reading] | None = None
 
     def load(self, name: str) -> tuple[KeyRecord, ...]:
         """
@@ -59,6 +58,30 @@ class FileKeystore:
     def names(self) -> tuple[str, ...]:
         """Return the key names that have records."""
         return self._read().names()
+
+    def read_wrapped(self) -> tuple[int, Iterator[KeyRecord]]:
+        """Return how many records have a wrapped key, and these, made as they are asked for."""
+        data = secretfile.read(self.path, _WHAT)
+        known, book = self._known
+        if data == known:
+            records = [record for record in book.records if record.wrapped]
+            return len(records), iter(records)
+        reading = self._reading(data)
+        return reading.wrapped, self._wrapped(data, reading)
+
+    def _wrapped(self, data: bytes, reading: Reading) -> Iterator[KeyRecord]:
+        """Yield the records of a document that have a wrapped key, and keep all in the end."""
+        known, problem = self._known, ""
+        try:
+            for record in reading:
+                if record.wrapped:
+                    yield record
+            if self._known is known:  # Else it was written meanwhile.
+                self._keep(data, reading)
+        except KeystoreError as error:
+            problem = str(error)
+        if problem:
+            raise self._damaged(problem)
 
     def add(self, *records: KeyRecord) -> None:
         """Add records, all or none; KeystoreConflictError if a place or an id is taken."""
@@ -96,6 +119,8 @@ class FileKeystore:
                 "the directory of the keystore does not exist, or cannot be reached",
                 where=str(self.path),
             )
+        from filelock import FileLock, Timeout  # noqa: PLC0415 - readers need no lock
+
         unlockable: str | None = None
         lock = FileLock(f"{place}.lock", timeout=LOCK_SECONDS, mode=secretfile.OWNER_ONLY)
         try:
@@ -125,15 +150,37 @@ class FileKeystore:
         known, book = self._known
         if data == known:
             return book
+        reading = self._reading(data)
         try:
-            records, lines = records_and_lines(data)
-            book = RecordBook(records)
+            for _ in reading:
+                pass
+            return self._keep(data, reading)
+        except KeystoreError as error:
+            problem = str(error)
+        raise self._damaged(problem)
+
+    def _reading(self, data: bytes) -> Reading:
+        """Return a reading of a document, or the one of it that was begun."""
+        begun = self._begun
+        if begun is not None and begun[0] == data:
+            return begun[1]
+        try:
+            reading = Reading(data)
         except KeystoreError as error:
             problem = str(error)
         else:
-            self._known, self._lines = (data, book), lines
-            return book
-        raise KeystoreError(
+            self._begun = data, reading
+            return reading
+        raise self._damaged(problem)
+
+    def _keep(self, data: bytes, reading: Reading) -> RecordBook:
+        """Keep all records of a document that was read, since most readings find the same one."""
+        book = RecordBook(reading.records)
+        self._known, self._lines, self._begun = (data, book), reading.lines, None
+        return book
+
+    def _damaged(self, problem: str) -> KeystoreError:
+        return KeystoreError(
             f"the keystore is damaged: {problem}; restore it from a backup", where=str(self.path)
         )
 

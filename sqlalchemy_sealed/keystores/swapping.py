@@ -8,7 +8,7 @@ that the driver repeats on SQLite.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from operator import itemgetter
 from typing import Any
@@ -16,15 +16,20 @@ from typing import Any
 from sqlalchemy import Integer, Table, Text, Update, bindparam, cast, column, func, select
 from sqlalchemy.engine import Connection
 
+from ..keys import KeyRecord
+from .document import line
+from .rows import check_wrapped, row_of
+
 CHANGING = ("wrapped", "created", "index_key_id", "bridge_key_id", "state", "due")
 """What may be replaced: all but the key."""
 _OLD, _NEW = "old_", "new_"
 
 Row = dict[str, Any]
 Rows = Iterable[tuple[Row, Row]]
+Pairs = Sequence[tuple[KeyRecord, KeyRecord]]
 
 
-def swap(connection: Connection, table: Table, rows: Rows, changes: tuple[str, ...]) -> int:
+def swap(connection: Connection, table: Table, rows: Rows) -> int:
     """
     Replace rows that are still what they were, and return how many were.
 
@@ -32,18 +37,28 @@ def swap(connection: Connection, table: Table, rows: Rows, changes: tuple[str, .
         connection: in a transaction, that the caller rolls back if it were too few.
         table: the table of a keystore.
         rows: old and new ones, all columns of each.
-        changes: the columns that may be different in a new one.
     """
     dialect = connection.dialect
     if dialect.name == "postgresql":
-        return _at_once(connection, table, rows, changes)
-    if dialect.name == "sqlite":
-        return _repeated(connection, table, rows, changes)
-    statement = _one_row(table, changes)
+        given = (json.dumps(old | _named(_NEW, new)) for old, new in rows)
+        return _at_once(connection, table, given, CHANGING)
+    statement = _one_row(table, CHANGING)
     values = [_named(_OLD, old) | _named(_NEW, new) for old, new in rows]
     if dialect.supports_sane_multi_rowcount:
         return connection.execute(statement, values).rowcount
     return sum(connection.execute(statement, each).rowcount for each in values)
+
+
+def swap_wrapped(connection: Connection, table: Table, pairs: Pairs) -> int | None:
+    """
+    As `swap`, of records that were rewrapped and nothing else, for less work.
+
+    Returns None, and does nothing, on a database that knows no such way.
+    """
+    name = connection.dialect.name
+    if name == "postgresql":
+        return _at_once(connection, table, map(_json, pairs), ("wrapped",))
+    return _repeated(connection, table, pairs) if name == "sqlite" else None
 
 
 def _named(prefix: str, row: Row) -> Row:
@@ -73,22 +88,33 @@ def _replacement(table: Table, old: dict[str, Any], new: dict[str, Any]) -> Upda
 # -- SQLite
 
 
-def _repeated(connection: Connection, table: Table, rows: Rows, changes: tuple[str, ...]) -> int:
+def _repeated(connection: Connection, table: Table, pairs: Pairs) -> int:
     """Let the driver repeat the statement: SQLAlchemy would take twice as long to name values."""
-    compiled: Any = _one_row(table, changes).compile(dialect=connection.dialect)
-    names = table.columns.keys()
-    places = [*(_OLD + name for name in names), *(_NEW + name for name in changes)]
+    compiled: Any = _one_row(table, ("wrapped",)).compile(dialect=connection.dialect)
+    places = [*(_OLD + name for name in table.columns.keys()), f"{_NEW}wrapped"]  # noqa: SIM118
     in_order = itemgetter(*map(places.index, compiled.positiontup))
-    of_old, of_new = itemgetter(*names), itemgetter(*changes, *changes)
-    values = [in_order((*of_old(old), *of_new(new))) for old, new in rows]
+    values = [in_order((*row_of(old), _wrapped(new))) for old, new in pairs]
     return connection.exec_driver_sql(str(compiled), values).rowcount
 
 
 # -- PostgreSQL
 
 
-def _at_once(connection: Connection, table: Table, rows: Rows, changes: tuple[str, ...]) -> int:
-    given = [json.dumps(old | {_NEW + name: new[name] for name in changes}) for old, new in rows]
+def _json(pair: tuple[KeyRecord, KeyRecord]) -> str:
+    """Return the JSON text of a row and its new wrapped key."""
+    old, new = pair
+    return f'{line(old)[:-1]}, "{_NEW}wrapped": {json.dumps(_wrapped(new))}}}'
+
+
+def _wrapped(record: KeyRecord) -> str:
+    check_wrapped(record)
+    return record.wrapped
+
+
+def _at_once(
+    connection: Connection, table: Table, rows: Iterable[str], changes: tuple[str, ...]
+) -> int:
+    given = list(rows)
     if len(given) > 1:
         # One statement takes its rows in an order of its own, so two of them could wait for each
         # other. A change of one row waits for no second one, and needs no turn.

@@ -11,6 +11,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from ..bytewise import bytewise
 from ..envelope import HEADER_SIZE, MAGIC, header, overhead, suite_of, to_text
 from ..types import Encrypted
 
@@ -44,20 +45,11 @@ def is_stale(
         stored_label(head, is_text=is_text), sa.Text() if is_text else sa.LargeBinary()
     )
     found: sa.ColumnElement[Any] = label(column, is_text=is_text)
-    found = exact(connection, found) if is_text else found
+    found = bytewise(found) if is_text else found
     if connection.dialect.name != "sqlite":
         return sa.and_(column.is_not(None), found != wanted)
     # A part of an empty blob is NULL there.
     return sa.and_(column.is_not(None), sa.or_(found.is_(None), found != wanted))
-
-
-def exact(connection: sa.Connection, text: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
-    """Return a text that is compared by its bytes, whatever the collation of its column."""
-    if connection.dialect.name == "postgresql":
-        return sa.collate(text, "C")
-    if connection.dialect.name in ("mysql", "mariadb"):
-        return sa.cast(text, sa.BINARY)
-    return sa.collate(text, "BINARY")
 
 
 def looks_sealed(
@@ -76,10 +68,12 @@ def looks_sealed(
             sa.func.length(column) >= overhead(),
         )
     prefix = to_text(MAGIC)
-    start = exact(connection, sa.func.substr(column, 1, len(prefix), type_=sa.Text()))
+    start = bytewise(sa.func.substr(column, 1, len(prefix), type_=sa.Text()))
+    is_mysql = connection.dialect.name in ("mysql", "mariadb")
+    letters = sa.func.char_length if is_mysql else sa.func.length
     return sa.and_(
         start == sa.literal(prefix, sa.Text()),
-        sa.func.length(column) >= len(to_text(bytes(overhead()))),
+        letters(column) >= len(to_text(bytes(overhead()))),
         _only_base64url(connection, column),
     )
 
@@ -94,10 +88,8 @@ def _only_base64url(
         # Patterns and lengths of texts end at a NUL; the length of a blob does not.
         size: sa.ColumnElement[Any] = sa.func.length(sa.cast(column, sa.LargeBinary()))
         return sa.and_(sa.not_(globbed), sa.func.length(column) == size)
-    if connection.dialect.name == "postgresql":
-        column = sa.collate(column, "C")
-    else:
+    if connection.dialect.name != "postgresql":
         # Without regard to case, the Kelvin sign is a letter k.
         others = f"(?-i){others}"
-    matched = column.regexp_match(others)
+    matched = bytewise(column).regexp_match(others)
     return sa.not_(matched)

@@ -22,12 +22,13 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from ..envelope import MAGIC, SUITES, from_text, suite_of
+from ..bytewise import bytewise
+from ..envelope import SUITES, from_text, suite_of
 from ..keys import Keyset, KeyState
 from ..keystores.connecting import shown
 from ..latches import turned_latches
 from ..types import Encrypted
-from .forms import exact, label, looks_sealed
+from .forms import label, looks_sealed
 from .models import SealedColumn, by_table
 from .retries import Patience
 from .sessions import Session, own_engine
@@ -268,7 +269,7 @@ def _state(
     found = label(column, is_text=is_text)
     nothing: sa.ColumnElement[Any] = sa.literal(b"", sa.LargeBinary())
     if is_text:
-        found, nothing = (exact(connection, each) for each in (found, sa.literal("", sa.Text())))
+        found, nothing = (bytewise(each) for each in (found, sa.literal("", sa.Text())))
     is_sealed = looks_sealed(connection, column, is_text=is_text)
     return sa.case((column.is_(None), sa.null()), (is_sealed, found), else_=nothing)
 
@@ -301,9 +302,7 @@ def _judged(
 
 
 def _label_bytes(stored: bytes | str) -> bytes:
-    """Return the nine bytes of a label; MariaDB gives those of a text as bytes, too."""
-    if isinstance(stored, bytes) and len(stored) == len(MAGIC) * 4:
-        stored = stored.decode("ascii")
+    """Return the nine bytes of a label."""
     return from_text(stored) if isinstance(stored, str) else stored
 
 

@@ -15,6 +15,7 @@ from sqlalchemy.sql import operators
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.elements import BindParameter, ColumnElement
 
+from ..bytewise import bytewise_sql
 from .dual import PlainType
 from .search import BlindMatch
 from .slots import MatchType
@@ -45,7 +46,7 @@ def _compile_dual(element: DualMatch, compiler: SQLCompiler, **kw: Any) -> str:
     value = _parameter(element, match_type, compiler, **kw)
     exact = column
     if match_type.slot.source.settings.is_text:
-        exact = _EXACT.get(compiler.dialect.name, "{}").format(column)
+        exact = bytewise_sql(column, compiler.dialect)
     if negated:
         operator = "NOT IN" if match_type.many else "<>"
         # On SQLite, a part of an empty blob is NULL.
@@ -55,15 +56,6 @@ def _compile_dual(element: DualMatch, compiler: SQLCompiler, **kw: Any) -> str:
     if exact != column:
         found = f"({found} AND ({exact} {operator} {value}))"
     return f"({blind} OR {found})"
-
-
-_EXACT = {
-    "postgresql": 'CAST({} AS text) COLLATE "C"',
-    "sqlite": "{} COLLATE BINARY",
-    "mysql": "CAST(CONVERT({} USING utf8mb4) AS BINARY)",
-    "mariadb": "CAST(CONVERT({} USING utf8mb4) AS BINARY)",
-}
-"""A text that is compared by its bytes, as each database says it."""
 
 
 def _parameter(element: DualMatch, match_type: MatchType, compiler: SQLCompiler, **kw: Any) -> str:

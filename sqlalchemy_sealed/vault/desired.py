@@ -17,6 +17,7 @@ from typing import Any
 
 from ..errors import OptionError, ProviderError, ProviderKeyMissingError
 from .client import Vault
+from .failures import NO_NAMESPACE
 from .transit import TransitKey, checked_mount, checked_name
 
 ROTATION = timedelta(days=90)
@@ -198,7 +199,9 @@ def apply(vault: Vault, desired: DesiredKey) -> list[Difference]:
 def _state(key: TransitKey) -> dict[str, Any] | None:
     try:
         return key.read()
-    except ProviderKeyMissingError:
+    except ProviderKeyMissingError as error:
+        if NO_NAMESPACE in error.problem:
+            raise
         return None
 
 
@@ -208,7 +211,9 @@ def _mount(vault: Vault, mount: str) -> Iterable[Difference]:
         found = vault.call(
             f"the mount {mount!r}", lambda client: client.adapter.get(f"/v1/sys/mounts/{mount}")
         )["data"]["type"]
-    except ProviderKeyMissingError:
+    except ProviderKeyMissingError as error:
+        if NO_NAMESPACE in error.problem:
+            raise
         yield Difference("mount", None, "transit")
     else:
         if found != "transit":

@@ -17,6 +17,8 @@ from ..errors import (
 )
 from .wire import Downgraded, Refused
 
+NO_NAMESPACE = "Vault has no such namespace"
+
 
 class BatchTooLargeError(ProviderError):
     """Vault takes no batch of this size; a smaller one is sent instead."""
@@ -81,7 +83,7 @@ def _refused(status: int, words: str, what: str) -> ProviderError:
                 "needed"
             )
         case 404 if "namespace not found" in words:
-            return ProviderKeyMissingError("Vault has no such namespace")
+            return ProviderKeyMissingError(NO_NAMESPACE)
         case 404 if "no handler for route" in words:
             return ProviderKeyMissingError(f"Vault has no engine mounted for {what}")
         case 404:

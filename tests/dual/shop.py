@@ -51,12 +51,17 @@ class Supplier(Base):
 
 def make_tables(engine: Engine) -> None:
     """Make the tables, as they were before there was any encryption."""
-    photo = {"postgresql": "bytea", "sqlite": "BLOB"}.get(engine.dialect.name, "LONGBLOB")
     with engine.begin() as connection:
-        connection.exec_driver_sql(
-            f"CREATE TABLE customers (id INTEGER PRIMARY KEY, email TEXT, photo {photo}, note TEXT)"
-        )
-        connection.exec_driver_sql("CREATE TABLE suppliers (id INTEGER PRIMARY KEY, email TEXT)")
+        create_tables(connection)
+
+
+def create_tables(connection: Connection) -> None:
+    """Do the same in a transaction."""
+    photo = {"postgresql": "bytea", "sqlite": "BLOB"}.get(connection.dialect.name, "LONGBLOB")
+    connection.exec_driver_sql(
+        f"CREATE TABLE customers (id INTEGER PRIMARY KEY, email TEXT, photo {photo}, note TEXT)"
+    )
+    connection.exec_driver_sql("CREATE TABLE suppliers (id INTEGER PRIMARY KEY, email TEXT)")
 
 
 def put(connection: Connection, id_: int, **values: Any) -> None:

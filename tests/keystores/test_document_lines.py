@@ -15,9 +15,9 @@ from sqlalchemy_sealed.keys import KeyKind, KeyRecord, KeyState
 from sqlalchemy_sealed.keystores import document
 from sqlalchemy_sealed.keystores.document import (
     Lines,
+    Reading,
     from_document,
     line,
-    records_and_lines,
     to_document,
 )
 from sqlalchemy_sealed.keystores.fields import to_fields
@@ -132,8 +132,8 @@ def test_lines_are_read_as_json_is(kind: str) -> None:
     records = [RECORDS["plain"], replace(RECORDS[kind], key_id=b"another.", generation=7)]
     text = to_document(records)
     assert read(text) == read_as_json(text) == records
-    again, lines = records_and_lines(text)
-    assert to_document(again, lines) == text
+    reading = Reading(text)
+    assert to_document(list(reading), reading.lines) == text
 
 
 DAMAGE = {

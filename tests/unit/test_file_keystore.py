@@ -207,10 +207,8 @@ def test_a_file_that_did_not_change_is_not_parsed_again(
     assert store.load("default") == (record(),)
     other.add(record(generation=2))
     parsed: list[object] = []
-    parse = file_module.records_and_lines
-    monkeypatch.setattr(
-        file_module, "records_and_lines", lambda data: parsed.append(0) or parse(data)
-    )
+    parse = file_module.Reading
+    monkeypatch.setattr(file_module, "Reading", lambda data: parsed.append(0) or parse(data))
     for _ in range(3):
         assert len(store.load("default")) == 2
     assert len(parsed) == 1

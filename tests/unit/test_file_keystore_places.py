@@ -114,7 +114,7 @@ def test_where_nothing_can_be_locked_nothing_is_changed(
     def acquire(self: Any) -> None:
         raise NotImplementedError
 
-    monkeypatch.setattr("sqlalchemy_sealed.keystores.file.FileLock.acquire", acquire)
+    monkeypatch.setattr("filelock.FileLock.acquire", acquire)
     with pytest.raises(KeystoreError, match="the file system has no locks") as caught:
         manager(tmp_path / "keys.json").create("default")
     assert not isinstance(caught.value, KeystoreConflictError)

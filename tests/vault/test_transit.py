@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -229,6 +230,31 @@ def test_a_server_that_takes_less_gets_less(
     assert len(list(through.rewrap(items))) == 1600
     # 800 and 400 are refused, perhaps to both of those that ask at a time; 200 are not.
     assert 2 + 8 <= rewraps(relay) <= 4 + 8
+
+
+@pytest.mark.parametrize(("count", "calls"), [(249, 1), (250, 3)])
+def test_the_limit_of_the_server(  # noqa: PLR0917 - fixtures
+    through: TransitKey,
+    relay: Relay,
+    root: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    count: int,
+    calls: int,
+) -> None:
+    """OpenBao refuses the texts of 250 items with a context each; what it refuses, goes in two."""
+    items = wrapped_items(through, count)
+    batch = [
+        {"ciphertext": text, "context": b64encode(context).decode()} for text, context in items
+    ]
+    path = f"/v1/{through.mount}/rewrap/{through.name}"
+    answer = root.adapter.post(path, json={"batch_input": batch}, raise_exception=False)
+    assert (getattr(answer, "status_code", 200) == 200) is (calls == 1)
+    monkeypatch.setattr("sqlalchemy_sealed.vault.transit.BATCH", count)
+    through.rotate()
+    relay.requests.clear()
+    new = list(through.rewrap(items))
+    assert [through.version_of(each) for each in new] == [2] * count
+    assert rewraps(relay) == calls
 
 
 def test_one_item_that_is_too_large_is_an_error(through: TransitKey) -> None:
