@@ -10,9 +10,10 @@ How fast a table is resealed, against the same rows changed by the server alone.
 The limit is `UPDATE t SET c = c || ''::bytea` in batches of 2,000 rows, one transaction each: it
 writes as many row versions, without crypto and without transfer. Its rate is the most that is
 possible; ours is a share of it. The server is as durable as PostgreSQL is by default: each batch of
-the limit is on disk before the next, while ours syncs once, at the end of a pass. Each turn has the
-table anew. Two workers are two processes, which were started before; beside them stands how long it
-takes with their start.
+the limit is on disk before the next, while ours waits for that at the end of a pass, and of each
+range of keys. Each turn has the table anew. Two workers are two processes that were started before;
+beside them stands how long it takes with their start. Python's garbage collector is on, as in an
+application.
 
 The ORM loop loads 1,000 objects, marks the value of each as changed and commits. The long run looks
 at one worker on a large table: its rate in the first tenth of the rows and in the last, and how

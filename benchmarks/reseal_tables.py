@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -80,6 +81,7 @@ def share(_number: int) -> None:
     """Take part in a run, in a process that was started before."""
     if not _made:
         _made.append(worker())
+        gc.freeze()  # As a worker does that a run starts.
     run(*_made[0], shared=True)
 
 
@@ -136,7 +138,9 @@ class Patients:
     def reseal(self, workers: int = 1, tell: Any = None) -> None:
         """Reseal all rows."""
         job = make_job(self.engine)
+        gc.enable()  # As in an application; what measures turns it off.
         run(self.engine, job, workers=workers, worker=worker, tell=tell)
+        gc.disable()
 
     def reseal_in(self, pool: Pool, workers: int) -> None:
         """Reseal all rows, by processes that were started before."""

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 from rich.markup import escape
 
+from ..errors import OptionError
 from ..reseal.checks import check_keys, refuse
 from ..reseal.models import configured_sealers
 from ..reseal.moves import Kind, check_alone
@@ -153,8 +154,8 @@ def decrypt(  # noqa: PLR0913 - the options
     "--resume",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="Keep in this file how far it is, and go on from there if it was stopped. Not with "
-    "--workers and --shared, which keep it in the database.",
+    help="Keep in this file how far it is, and go on from there if it was stopped or killed. Not "
+    "with --workers and --shared, which keep it in the database.",
 )
 @run_options
 @dry_run_option
@@ -180,7 +181,10 @@ def verify(  # noqa: PLR0913 - the options
 
     Exits with 1 if a value does not open, or differs, and with 130 if it was stopped.
     """
-    check_alone(resume, options.workers, is_shared=options.shared)
+    try:
+        check_alone(resume, options.workers, is_shared=options.shared)
+    except OptionError as error:
+        raise click.UsageError(error.problem) from None
     kept = None if dry_run else resume
     order = Order(url, models, names, Kind.VERIFY, compare, options.key, kept)
     plans = looked_at(order, options if dry_run else None)

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from rich.markup import escape
 
 from ..errors import SealedError
+from ..reseal.bookmark import forget_done
 from ..reseal.checks import check_keys, findings, refuse
 from ..reseal.job import left, run
 from ..reseal.models import SealedColumn
@@ -136,6 +137,9 @@ def run_all(order: Order, options: RunOptions, plans: Sequence[Plan], *, as_json
             if not as_json:
                 say_summary(order.kind, summary)
         result.is_stopped = stop.is_set()
+    is_whole = len(result.summaries) == len(plans)
+    if order.resume is not None and is_whole and all(each.finished for each in result.summaries):
+        forget_done(order.resume)
     if as_json:
         print_json(document_of(order.kind, result, problem))
     if problem is not None:

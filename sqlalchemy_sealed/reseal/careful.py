@@ -18,11 +18,13 @@ import sqlalchemy as sa
 from ..errors import SealedError
 from .changes import Change
 from .failures import UnreadableError
-from .pages import Range, page
+from .pages import Range, Ready, page
 from .unreadable import Unreadable
 
-Reading = Callable[[Callable[[sa.Connection], sa.Select[Any]]], Sequence[Any]]
-"""Returns the rows of a statement, which is made for a connection."""
+Part = Callable[[sa.Connection], sa.Select[Any] | Ready]
+"""Makes a statement for a connection."""
+Reading = Callable[[Part], Sequence[Any]]
+"""Returns the rows of a statement."""
 
 _BY_TYPE = (ValueError, TypeError, LookupError, ArithmeticError, AttributeError)
 """What types of SQLAlchemy raise when a value is none of theirs. They quote it."""
@@ -33,7 +35,7 @@ _IN_DAYS = {"year": 365, "mon": 30, "day": 1}
 _OF_A_DAY = re.compile(r"([01]\d|2[0-3]):").match
 
 
-def carefully(read: Reading, part: Callable[[sa.Connection], sa.Select[Any]]) -> Sequence[Any]:
+def carefully(read: Reading, part: Part) -> Sequence[Any]:
     """
     Return the rows of a page. A value that cannot be read is an `Unreadable`.
 
@@ -41,7 +43,7 @@ def carefully(read: Reading, part: Callable[[sa.Connection], sa.Select[Any]]) ->
 
     Args:
         read: returns the rows of a statement.
-        part: a partial of `pages.page`, by keywords.
+        part: a partial of `pages.page` or of a `Pages`, by keywords.
     """
     changes: Sequence[Change] = part.keywords["changes"]  # type: ignore[attr-defined]
     rows = _rows(read, part, part.keywords["range_"], part.keywords["size"])  # type: ignore[attr-defined]

@@ -2,9 +2,10 @@
 Ranges of keys that workers claim.
 
 Ranges are carved off the table one after the other, under a lock of the run's row; each is claimed
-by one worker, for as long as a lease. A worker renews it between batches. If it dies, the lease
-expires and another worker takes the range. If it lives and is only slow, both work on it for a
-moment, which harms nothing: rows are written by compare-and-swap.
+by one worker, for as long as a lease. A worker renews it between batches. If it dies, another
+worker takes the range: at once, since the server drops its lock as soon as its connection ends, or
+when the lease expires, if nothing tells the server. If it lives and is only slow, or has lost its
+connection, both work on it for a moment, which harms nothing: rows are written by compare-and-swap.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
-from uuid import uuid4
 
 import sqlalchemy as sa
 
@@ -39,7 +39,7 @@ class Claim:
 
 
 def worker_name(pid: int) -> str:
-    """Return how the names of the workers of a process of this machine begin."""
+    """Return how the names of the workers of a process of this machine begin. A lock follows."""
     return f"{platform.node()}/{pid}/"
 
 
@@ -50,29 +50,37 @@ class Claims:
     Args:
         run: in which it takes part.
         lease: seconds that a range stays with a worker of which nothing is heard.
-        worker: its name; by default a new one.
+        worker: its name; by default that which the lock of *run* goes with.
     """
 
     def __init__(self, run: OpenRun, lease: float = LEASE, worker: str | None = None) -> None:
         self.run = run
         self.lease = lease
-        self.worker = worker or worker_name(os.getpid()) + uuid4().hex[:8]
+        self.worker = worker or f"{worker_name(os.getpid())}{run.lock}"
         self._ranges = run.tables.ranges
 
     def claim(self) -> Claim | None:
         """Return the next range to work on, or None if there is none at the moment."""
-        return self.run.do(self._taken_over) or self.run.do(self._carved)
+        return self.run.do(self._claimed)
 
-    def _taken_over(self, connection: sa.Connection) -> Claim | None:
-        """Claim a range that was given back, or whose worker is not heard of any more."""
-        ranges, turn = self._ranges, self.run.row(connection).turn
+    def _claimed(self, connection: sa.Connection) -> Claim | None:
+        run = self.run.row(connection)
+        return self._taken_over(connection, run.turn) or self._carved(connection, run)
+
+    def _taken_over(self, connection: sa.Connection, turn: int) -> Claim | None:
+        """Claim a range that was given back, or whose worker is dead or not heard of any more."""
+        ranges = self._ranges
         query = (
             sa.select(ranges)
             .where(
                 ranges.c.run_id == self.run.id,
                 ranges.c.turn == turn,
                 ~ranges.c.is_done,
-                sa.or_(ranges.c.lease.is_(None), ranges.c.lease < sa.func.clock_timestamp()),
+                sa.or_(
+                    ranges.c.lease.is_(None),
+                    ranges.c.lease < sa.func.clock_timestamp(),
+                    self.run.tables.is_orphaned(),
+                ),
             )
             .order_by(ranges.c.number)
             .limit(1)
@@ -82,25 +90,27 @@ class Claims:
         if row is None:
             return None
         claim = Claim(turn, row.number, _range(row.after, row.through))
-        # Its bad rows are found again.
-        new = {"worker": self.worker, "lease": self._expiry(), "bad": 0, "bad_rows": None}
+        # Its bad rows are found again; and all rows are read again, if nothing is written.
+        again = ("bad",) if self.run.job.is_repeated else COUNTS
+        new: dict[str, Any] = {"worker": self.worker, "lease": self._expiry(), "bad_rows": None}
+        new |= dict.fromkeys(again, 0)
         connection.execute(sa.update(ranges).where(*self._is(claim)).values(new))
         return claim
 
-    def _carved(self, connection: sa.Connection) -> Claim | None:
+    def _carved(self, connection: sa.Connection, run: Any) -> Claim | None:
         """Carve the next range off the rest of the table, and claim it."""
-        if self._is_carved(self.run.row(connection)):
+        if self._is_carved(run):
             return None
         run = self.run.row(connection, for_update=True)
         if self._is_carved(run):
             return None
         through = self._boundary(connection, run.frontier, run.range_rows)
-        claim = Claim(run.turn, self._next(connection, run.turn), _range(run.frontier, through))
         new = {"after": run.frontier, "through": through, "worker": self.worker}
-        new |= {"run_id": self.run.id, "turn": claim.turn, "number": claim.number}
-        connection.execute(sa.insert(self._ranges).values(lease=self._expiry(), **new))
+        new |= {"run_id": self.run.id, "turn": run.turn, "number": self._next(run.turn)}
+        statement = sa.insert(self._ranges).values(lease=self._expiry(), **new)
+        number = connection.scalar(statement.returning(self._ranges.c.number))
         self.run.set(connection, frontier=through, is_carved=through is None)
-        return claim
+        return Claim(run.turn, int(number or 0), _range(run.frontier, through))
 
     def _is_carved(self, run: Any) -> bool:
         return run.ended is not None or run.is_carved
@@ -111,15 +121,14 @@ class Claims:
         key = [table.selectable.c[name] for name in table.key]
         query = sa.select(*key).order_by(*key).offset(rows - 1).limit(1)
         if frontier is not None:
-            query = query.where(beyond(key, from_text(frontier)))
+            query = query.where(beyond(key, from_text(frontier), "frontier"))
         row = connection.execute(query).first()
         return None if row is None else to_text(tuple(row))
 
-    def _next(self, connection: sa.Connection, turn: int) -> int:
+    def _next(self, turn: int) -> sa.ScalarSelect[int]:
         ranges = self._ranges
         query = sa.select(sa.func.coalesce(sa.func.max(ranges.c.number), 0) + 1)
-        query = query.where(ranges.c.run_id == self.run.id, ranges.c.turn == turn)
-        return int(connection.execute(query).scalar_one())
+        return query.where(ranges.c.run_id == self.run.id, ranges.c.turn == turn).scalar_subquery()
 
     def renew(self, claim: Claim, done: Outcome, bad_rows: Sequence[BadRow] = ()) -> bool:
         """
@@ -167,6 +176,12 @@ class Claims:
             .values(lease=None)
         )
         self.run.do(lambda connection: connection.execute(statement))
+
+    def workers(self) -> Sequence[str]:
+        """Return the names of all workers that have had a range."""
+        names = sa.select(self._ranges.c.worker).where(self._ranges.c.run_id == self.run.id)
+        query = names.where(self._ranges.c.worker.is_not(None)).distinct()
+        return self.run.do(lambda connection: connection.execute(query).scalars().all())
 
     def done_by_others(self) -> Outcome:
         """Return what other workers have done in the run so far."""

@@ -29,6 +29,10 @@ class Cause(StrEnum):
     LOCKED = "others have held locks for too long"
     LOST = "the database is away, or takes no connections"
     FULL = "the disk of the database is full; make room"
+    TEMPORARY = (
+        "the database cannot use its temporary files; look for room in its tmpdir, and for another "
+        "server with the same tmpdir, which empties it when it starts"
+    )
     DENIED = "the database user may not do this; a run needs SELECT and UPDATE of the table"
     ROWS_HIDDEN = (
         "row-level security hides rows from the database user; run as the owner of the table or "
@@ -81,6 +85,10 @@ _MYSQL = {  # MariaDB: error codes
     2003: Cause.LOST,
     2006: Cause.LOST,
     2013: Cause.LOST,
+    1: Cause.TEMPORARY,
+    2: Cause.TEMPORARY,
+    3: Cause.TEMPORARY,
+    6: Cause.TEMPORARY,
     1021: Cause.FULL,
     1114: Cause.FULL,
     1142: Cause.DENIED,

@@ -10,12 +10,14 @@ Synopsis:
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -136,16 +138,23 @@ def _shared(parts: _Parts, others: Workers, lease: float) -> Summary:
         known = os.environ.get(RUN_VARIABLE, "")
         id_ = int(known) if known.isdigit() else None
         run = stack.enter_context(closing(OpenRun(engine, job, patience, id_=id_)))
-        seen = stack.enter_context(closing(OpenRun(engine, job, patience, id_=run.id)))
         claims = Claims(run, lease)
-        followed = Claims(seen, worker=claims.worker)
-        mine = Sharing(engine, job, parts.pace, patience, told, run=run, claims=claims)
+        start = partial(others.start, run.id)
+        mine = Sharing(
+            engine, job, parts.pace, patience, told, run=run, claims=claims, others=start
+        )
         brake = Brake(parts.throttle, engine, parts.pace, patience, mine.pulse)
-        others.start(run.id)
         try:
-            shown = tell if parts.tell is not None else None
-            with brake, Followed(others, followed, shown):
+            with ExitStack() as following:
+                if others.count or parts.tell is not None:
+                    seen = stack.enter_context(closing(OpenRun(engine, job, patience, id_=run.id)))
+                    followed = Claims(seen, worker=claims.worker)
+                    shown = tell if parts.tell is not None else None
+                    following.enter_context(Followed(others, followed, shown))
+                following.enter_context(brake)
                 summary = mine.run()
+            if not patience.stop.is_set():
+                others.dismiss(claims.workers)
         except BaseException:
             others.stop()
             raise
@@ -171,6 +180,7 @@ def _work(  # noqa: PLR0913, PLR0917 - what a process is told
     with stopped_by_signals() as stop:
         try:
             engine, job = worker()
+            gc.freeze()  # What was imported lives as long as this process; it is not looked at.
             options: dict[str, Any] = {"throttle": throttle, "waits": waits, "lease": lease}
             run(engine, job, shared=True, stop=stop, pace=Pace(most), **options)
         except SealedError as error:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -21,8 +23,9 @@ from .table import AS_TEXT
 
 T = TypeVar("T")
 
-_LEAST_ROWS, _MOST_ROWS, _PARTS = 2_000, 50_000, 25
-"""Rows of a range: a part of the table, within limits."""
+_LEAST_ROWS, _MOST_ROWS, _PARTS = 2_000, 50_000, 12
+"""Rows of a range: a part of the table, within limits. A range costs some milliseconds; there are
+as many for each of two, three or four workers, of whom none has to wait for a last one then."""
 _SETTINGS = AS_TEXT | {
     "row_security": "off",
     "statement_timeout": "0",
@@ -48,7 +51,10 @@ class Standing:
 
 class OpenRun:
     """
-    The run of a job, which is open in the database, or begins.
+    The run of a job, which is open in the database, or begins; and a worker's place in it.
+
+    While it is connected it holds a lock of the database under a number of its own. The server
+    drops it with the connection, so others see at once that a process was killed.
 
     Args:
         engine: of the run.
@@ -73,7 +79,16 @@ class OpenRun:
         self.job = job
         self.tables = RunTables(job.table.schema)
         self._rows = rows
-        self._session = Session(engine, patience, job.table.label, _SETTINGS)
+        self.lock = int.from_bytes(os.urandom(4), "big") >> 1
+        """The number of its lock."""
+        self._session = Session(
+            engine,
+            patience,
+            job.table.label,
+            _SETTINGS,
+            made=partial(self.tables.hold, number=self.lock),
+            ended=partial(self.tables.let_go, number=self.lock),
+        )
         try:
             self.id = self.do(lambda connection: self._joined(connection, id_))
         except BaseException:

@@ -8,7 +8,7 @@ meanwhile do not shift the pages.
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial, reduce
@@ -44,6 +44,7 @@ def page(  # noqa: PLR0913 - what a page is of
     *,
     all_rows: bool = False,
     limit: int | None = None,
+    is_narrow: bool = False,
 ) -> sa.Select[Any]:
     """
     Return the SELECT of the next rows that are left to do, in the order of their key.
@@ -61,10 +62,17 @@ def page(  # noqa: PLR0913 - what a page is of
         all_rows: whether rows are read that are not left to do, too. It is not told then which.
         limit: the page ends about where its values fill so many bytes, so that it may be short
             though others follow. PostgreSQL ends it; elsewhere `fetched` does.
+        is_narrow: whether the rows are taken to be so narrow that all of them are within the limit.
+            One that is not has NULL for its value, and the page has to be read again. It spares
+            the server to add the sizes up. Only if `can_be_narrow`.
     """
     column = partial(_column, table.selectable)
     key = [column(name) for name in table.key]
     read = [compared(connection, table, change, column(change.source)) for change in changes]
+    if is_narrow and limit is not None:
+        widest = sa.bindparam("widest", limit // size, sa.Integer())
+        is_within = _size(table, column, changes) <= widest
+        read, limit = [sa.case((is_within, value)) for value in read], None
     typed = [
         sa.type_coerce(column(change.source), change.reads)
         for change in changes
@@ -74,11 +82,12 @@ def page(  # noqa: PLR0913 - what a page is of
     flags = [sa.case((each, sa.literal_column("1")), else_=sa.literal_column("0")) for each in todo]
     parts = [*key, *read, *typed, *(flags if len(flags) > 1 else [])]
     named: list[Any] = [part.label(f"c{n}") for n, part in enumerate(parts)]
-    statement: sa.Select[Any] = _select(named).order_by(*key).limit(size)
+    statement: sa.Select[Any] = _select(named).order_by(*key)
+    statement = statement.limit(sa.bindparam("rows", size, sa.Integer()))
     if range_.after is not None:
-        statement = statement.where(beyond(key, range_.after))
+        statement = statement.where(beyond(key, range_.after, "after"))
     if range_.through is not None:
-        statement = statement.where(sa.not_(beyond(key, range_.through)))
+        statement = statement.where(sa.not_(beyond(key, range_.through, "through")))
     if not all_rows:
         statement = statement.where(sa.or_(*todo))
     if limit is None:
@@ -86,6 +95,62 @@ def page(  # noqa: PLR0913 - what a page is of
     if connection.dialect.name != "postgresql":
         return statement.execution_options(stream_results=True, **{_LIMIT: limit})
     return _limited(statement, len(key), _size(table, column, changes), limit)
+
+
+def can_be_narrow(dialect: sa.Dialect, table: MovedTable, changes: Sequence[Change]) -> bool:
+    """Whether a page of narrow rows can be asked for: NULL stands for nothing else there."""
+    return (
+        dialect.name == "postgresql"
+        and len(changes) == 1
+        and changes[0].reads is None
+        and table.sql_types[changes[0].source] in ("bytea", *_TEXTS)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A page that was made before for other rows, and the values of its parameters."""
+
+    statement: sa.Select[Any]
+    parameters: dict[str, Any]
+
+
+class Pages:
+    """
+    Makes pages as `page` does, but each kind of page once, and gives it other parameters.
+
+    It is made anew if a primary is another one: conditions depend on nothing else that changes.
+    """
+
+    def __init__(self) -> None:
+        self._made: dict[Hashable, sa.Select[Any]] = {}
+
+    def __call__(
+        self,
+        connection: sa.Connection,
+        table: MovedTable,
+        changes: Sequence[Change],
+        range_: Range,
+        size: int,
+        **options: Any,
+    ) -> Ready:
+        """Return a page; see `page`."""
+        kind = (
+            range_.after is None,
+            range_.through is None,
+            *(each.keyset.primary.key_id for change in changes for each in change.sealers),
+            *options.items(),
+        )
+        found = self._made.get(kind)
+        if found is None:
+            found = page(connection, table, changes, range_, size, **options)
+            self._made[kind] = found
+        parameters: dict[str, Any] = {"rows": size}
+        if options.get("is_narrow"):
+            parameters["widest"] = options["limit"] // size
+        for name, key in (("after", range_.after), ("through", range_.through)):
+            parameters |= {f"{name}{n}": value for n, value in enumerate(key or ())}
+        return Ready(found, parameters)
 
 
 def fetched(result: sa.CursorResult[Any]) -> Sequence[Any]:
@@ -161,16 +226,27 @@ def _todo(connection: sa.Connection, column: Any, change: Change) -> sa.ColumnEl
     return change.todo(connection, column(change.source), column(change.target))
 
 
-def beyond(key: Sequence[sa.ColumnElement[Any]], values: Key) -> sa.ColumnElement[bool]:
-    """Return the condition that a key is above another one, in the order of its columns."""
-    first, value = key[0], values[0]
-    if len(key) == 1:
-        return first > sa.literal(value, first.type)
+def beyond(
+    key: Sequence[sa.ColumnElement[Any]], values: Key, name: str, at: int = 0
+) -> sa.ColumnElement[bool]:
+    """
+    Return the condition that a key is above another one, in the order of its columns.
+
+    Args:
+        key: the columns.
+        values: of the other key.
+        name: with which the names of the parameters begin; a number follows.
+        at: the number of the first column that is compared.
+    """
+    first = key[at]
+    value = sa.bindparam(f"{name}{at}", values[at], first.type)
+    if at == len(key) - 1:
+        return first > value
     # Not `(a, b) > (1, 2)`: MariaDB does not use an index for that. The outer bound is for the
     # planner, to which the OR alone says nothing.
     return sa.and_(
-        first >= sa.literal(value, first.type),
-        sa.or_(first > sa.literal(value, first.type), beyond(key[1:], values[1:])),
+        first >= value,
+        sa.or_(first > value, beyond(key, values, name, at + 1)),
     )
 
 

@@ -91,10 +91,12 @@ def _array(encoding: str, values: Sequence[Any]) -> Any:
 def _written(type_: int, items: Sequence[bytes | None]) -> bytes:
     head = _HEAD(1, None in items, type_, len(items), 1)
     try:
-        lengths = list(map(_LENGTH, map(len, items)))  # type: ignore[arg-type]
+        lengths = list(map(len, items))  # type: ignore[arg-type]
         if len(set(lengths)) == 1:
-            return head + lengths[0] + lengths[0].join(items)  # type: ignore[arg-type]
-        return head + b"".join(chain.from_iterable(zip(lengths, items, strict=True)))  # type: ignore[arg-type]
+            length = _LENGTH(lengths[0])
+            return head + length + length.join(items)  # type: ignore[arg-type]
+        pairs = zip(map(_LENGTH, lengths), items, strict=True)
+        return head + b"".join(chain.from_iterable(pairs))  # type: ignore[arg-type]
     except TypeError:  # There are NULLs.
         parts = [_NULL if item is None else _LENGTH(len(item)) + item for item in items]
         return head + b"".join(parts)

@@ -11,10 +11,13 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from functools import partial
 from itertools import compress
+from operator import itemgetter
 from time import perf_counter
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 import sqlalchemy as sa
 
@@ -23,7 +26,7 @@ from .careful import carefully
 from .changes import Change
 from .outcome import BadRow, Outcome
 from .pace import SIZE, Pace
-from .pages import Range, page
+from .pages import Pages, Range, can_be_narrow
 from .retries import Patience
 from .sessions import Read, Write, reading, writing
 from .table import MovedTable
@@ -39,6 +42,8 @@ _AHEAD = 2
 class Runner:
     """
     Moves the rows of a table.
+
+    As a context manager it keeps its connections from one range to the next.
 
     Args:
         engine: of its database.
@@ -66,30 +71,76 @@ class Runner:
         self.pace = pace or Pace()
         self.patience = patience or Patience()
         self._tell = tell or (lambda _outcome: None)
+        self._pages = Pages()
+        self._kept: ExitStack | None = None
+        self._open: tuple[Read, Write] | None = None
+
+    def __enter__(self) -> Self:
+        """Keep connections from now on."""
+        self._kept = ExitStack()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Give them back."""
+        kept, self._kept, self._open = self._kept, None, None
+        if kept is not None:
+            kept.close()
 
     def pass_over(self, range_: Range) -> Outcome:
-        """Go once over the rows of a range that are left to do, and return what was done."""
+        """
+        Go once over the rows of a range that are left to do, and return what was done.
+
+        What it has written is on the disk then.
+        """
         total = Outcome()
-        with writing(self.engine, self.table, self.changes, self.patience) as write:
-            if self.engine.dialect.name == "sqlite":
-                alone = Read(write.session, self.table, self.changes)
-                for read, batch in self._batches(alone, range_):
-                    self._written(total, read, batch, write)
+        with ExitStack() as stack:
+            read, write = self._open or self._opened(self._kept or stack)
+            if read.session is write.session:
+                for seen, batch in self._batches(read, range_):
+                    self._written(total, seen, batch, write)
             else:
-                self._overlapped(range_, write, total)
+                self._overlapped(range_, read, write, total)
+            write.settle()
         return total
+
+    def _opened(self, stack: ExitStack) -> tuple[Read, Write]:
+        """Return what reads and what writes, until the stack is closed."""
+        parts = (self.engine, self.table, self.changes, self.patience)
+        write = stack.enter_context(writing(*parts))
+        if self.engine.dialect.name == "sqlite":
+            both = Read(write.session, self.table, self.changes), write
+        else:
+            both = stack.enter_context(reading(*parts)), write
+        if stack is self._kept:
+            self._open = both
+        return both
 
     def _batches(self, read: Read, range_: Range) -> Iterator[tuple[Outcome, Batch]]:
         """Yield what was read and the rows that are to be written, a page at a time."""
         width = len(self.table.key)
+        is_narrow = can_be_narrow(self.engine.dialect, self.table, self.changes)
         while not self.patience.stop.is_set():
             size = self.pace.rows
             part = partial(
-                page, table=self.table, changes=self.changes, range_=range_, size=size, limit=SIZE
+                self._pages,
+                table=self.table,
+                changes=self.changes,
+                range_=range_,
+                size=size,
+                limit=SIZE,
+                is_narrow=is_narrow,
             )
             found = carefully(read, part)
             if not found:
                 return
+            if is_narrow and _has_wide(found, width):
+                is_narrow = False  # There are wide rows, and there may be more of them.
+                continue
             outcome, batch = self._converted(found)
             yield outcome, batch
             # A page of wide rows may be short before the end. A letter has up to four bytes.
@@ -129,7 +180,7 @@ class Runner:
         total.add(read)
         self._tell(read)
 
-    def _overlapped(self, range_: Range, write: Write, total: Outcome) -> None:
+    def _overlapped(self, range_: Range, read: Read, write: Write, total: Outcome) -> None:
         """Write in a thread what this one reads and converts."""
         ready: queue.Queue[tuple[Outcome, Batch] | None] = queue.Queue(_AHEAD)
         failed: list[BaseException] = []
@@ -146,16 +197,20 @@ class Runner:
         thread = threading.Thread(target=work, name="sealed-writer")
         thread.start()
         try:
-            with reading(self.engine, self.table, self.changes, self.patience) as read:
-                for batch in self._batches(read, range_):
-                    ready.put(batch)
-                    if failed:
-                        break
+            for batch in self._batches(read, range_):
+                ready.put(batch)
+                if failed:
+                    break
         finally:
             ready.put(None)
             thread.join()
         if failed:
             raise failed[0]
+
+
+def _has_wide(found: Sequence[Any], at: int) -> bool:
+    """Whether there is NULL in a column of a page, in the place of a wide value."""
+    return not all(map(itemgetter(at), found)) and any(row[at] is None for row in found)
 
 
 def _blame(

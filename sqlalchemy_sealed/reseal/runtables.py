@@ -8,6 +8,7 @@ pass over the table.
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -19,6 +20,11 @@ _LOCK = 0x5EA1ED
 """Of `pg_advisory_xact_lock`: one process makes the tables, begins a run, or ends a turn."""
 COUNTS = ("read", "changed", "lost", "bad", "size")
 """Columns of counts, named as those of an `Outcome`."""
+_ALIVE = 0x5EA1EE
+"""Of `pg_advisory_lock_shared`: each worker holds one, under its number, while it is connected."""
+_OF_LOCKS = ("locktype", "database", "classid", "objid", "objsubid", "granted")
+_TWO_KEYS = 2
+"""In pg_locks: an advisory lock whose key is two numbers."""
 KEPT = "7 days"
 """How long a run that has ended is kept."""
 
@@ -88,6 +94,40 @@ class RunTables:
         number = run_id % (1 << 31)
         return bool(connection.scalar(sa.select(sa.func.pg_try_advisory_xact_lock(_LOCK, number))))
 
+    def hold(self, connection: sa.Connection, number: int) -> None:
+        """
+        Hold the lock of a worker, until the database session ends.
+
+        It is a shared one: a worker that has lost its connection gets it again although the server
+        has not noticed that yet.
+        """
+        connection.execute(sa.select(sa.func.pg_advisory_lock_shared(_ALIVE, number)))
+
+    def let_go(self, connection: sa.Connection, number: int) -> None:
+        """Hold it no more."""
+        connection.execute(sa.select(sa.func.pg_advisory_unlock_shared(_ALIVE, number)))
+
+    def is_orphaned(self) -> sa.ColumnElement[bool]:
+        """
+        Return the condition that nobody holds the lock of the worker of a range: it has ended.
+
+        What is no number at the end of a worker's name is not known to be a lock.
+        """
+        locks = sa.table("pg_locks", *map(_column, _OF_LOCKS), schema="pg_catalog").c
+        databases = sa.table(
+            "pg_database", *map(_column, ("oid", "datname")), schema="pg_catalog"
+        ).c
+        here = sa.select(databases.oid).where(databases.datname == sa.func.current_database())
+        held = sa.select(sa.cast(locks.objid, sa.BigInteger)).where(
+            locks.locktype == "advisory",
+            locks.database == here.scalar_subquery(),
+            sa.cast(locks.classid, sa.BigInteger) == _ALIVE,
+            locks.objsubid == _TWO_KEYS,
+            locks.granted,
+        )
+        number = sa.func.substring(self.ranges.c.worker, "/([0-9]{1,10})$")
+        return sa.cast(number, sa.BigInteger).not_in(held)
+
     def counted(
         self, connection: sa.Connection, run_id: int, condition: sa.ColumnElement[bool]
     ) -> Outcome:
@@ -103,6 +143,10 @@ class RunTables:
         """Delete runs that ended long ago."""
         age = sa.func.clock_timestamp() - sa.cast(sa.literal(KEPT, sa.Text()), sa.Interval)
         connection.execute(sa.delete(self.runs).where(self.runs.c.ended < age))
+
+
+def _column(name: str) -> sa.ColumnClause[Any]:
+    return sa.column(name)
 
 
 def columns_of(job: Job) -> str:

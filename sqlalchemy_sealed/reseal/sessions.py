@@ -18,7 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from ..errors import ConfigurationError
 from .changes import Change
 from .failures import Cause, HeldError, cause_of
-from .pages import fetched
+from .pages import Ready, fetched
 from .retries import Patience
 from .table import AS_TEXT, MovedTable
 from .writes import Batch, Writer
@@ -90,21 +90,25 @@ class Session:
         where: the table, for errors.
         settings: of the database session, while this has it.
         made: called with each new connection, in a transaction.
+        ended: called, in a transaction, before a connection is given back.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a session is of
         self,
         engine: sa.Engine,
         patience: Patience,
         where: str,
         settings: Mapping[str, str] | None = None,
+        *,
         made: Callable[[sa.Connection], None] | None = None,
+        ended: Callable[[sa.Connection], None] | None = None,
     ) -> None:
         self.engine = engine
         self.patience = patience
         self.where = where
         self._settings = settings or {}
         self._made = made or (lambda _connection: None)
+        self._ended = ended or (lambda _connection: None)
         self._connection: sa.Connection | None = None
 
     def run(self, work: Callable[[sa.Connection], T], *, locked: float | None = None) -> T:
@@ -144,6 +148,7 @@ class Session:
             if self._settings and not connection.invalidated:
                 with connection.begin():
                     self._set(connection, dict.fromkeys(self._settings, "DEFAULT"))
+                    self._ended(connection)
             connection.close()
 
     def _set(self, connection: sa.Connection, settings: Mapping[str, str]) -> None:
@@ -158,7 +163,7 @@ class Read:
     """Reads a page in a transaction of its own."""
 
     def __init__(self, session: Session, table: MovedTable, changes: Sequence[Change]) -> None:
-        self._session = session
+        self.session = session
         self._is_typed = any(change.reads is not None for change in changes)
         self._is_psycopg = session.engine.dialect.driver == "psycopg"
         self._is_binary = self._is_psycopg and all(
@@ -166,19 +171,26 @@ class Read:
             for name in (*table.key, *(change.source for change in changes))
         )
 
-    def __call__(self, statement: Callable[[sa.Connection], sa.Select[Any]]) -> Sequence[Any]:
+    def __call__(
+        self, statement: Callable[[sa.Connection], sa.Select[Any] | Ready]
+    ) -> Sequence[Any]:
         """Return the rows of a statement, which is made for the connection."""
 
         def work(connection: sa.Connection) -> Sequence[Any]:
             with _binary(connection) if self._is_binary else nullcontext():
-                result = connection.execute(statement(connection))
+                made = statement(connection)
+                result: Any = (
+                    connection.execute(made.statement, made.parameters)
+                    if isinstance(made, Ready)
+                    else connection.execute(made)
+                )
                 if self._is_typed or not self._is_psycopg:
                     return fetched(result)
                 # Values as the driver gives them take no Row, and psycopg has them all by now.
                 raw: Any = result.cursor
                 return raw.fetchall()  # type: ignore[no-any-return]
 
-        return self._session.run(work)
+        return self.session.run(work)
 
 
 class Write:
@@ -277,19 +289,19 @@ def writing(
             patience.writers.add(connection.scalar(sa.text("SELECT pg_backend_pid()")))
 
     settings = _WRITING.get(engine.dialect.name, {})
-    session = Session(engine, patience, table.label, settings, made)
+    session = Session(engine, patience, table.label, settings, made=made)
     write = Write(session, table, changes)
     try:
         yield write
-        write.settle()
     finally:
         session.close()
 
 
 def _commit_for_sure(connection: sa.Connection) -> None:
     connection.exec_driver_sql("SET LOCAL synchronous_commit = on")
-    # A transaction that has a number is written to the log, and with it what came before.
-    connection.exec_driver_sql("SELECT txid_current()")
+    # PostgreSQL waits for the disk only after a transaction that has something in the log of its
+    # own, a number alone is not enough; and with it is there what came before.
+    connection.exec_driver_sql("SELECT pg_logical_emit_message(true, 'sqlalchemy_sealed', '')")
 
 
 def _part(batch: Batch, rows: slice) -> Batch:

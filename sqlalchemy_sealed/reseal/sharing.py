@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
 from time import monotonic
 
 import sqlalchemy as sa
@@ -17,7 +18,7 @@ from .retries import Interrupted, Patience
 
 RENEW_SECONDS = 1.0
 """How often a worker says that it lives, and what it did."""
-_FIRST_POLL, _POLL_SECONDS = 0.02, 0.3
+_FIRST_POLL, _POLL_SECONDS = 0.005, 0.3
 """How often a worker that has nothing to do looks whether the run has ended, or for ranges of
 workers that died: soon at first, as the others are about to end."""
 
@@ -38,6 +39,7 @@ class Sharing:
         told: called after each batch of this worker.
         run: in which it takes part.
         claims: its ranges.
+        others: starts other workers. Called once, if the first range is not the whole table.
     """
 
     def __init__(  # noqa: PLR0913 - the parts of a worker
@@ -50,6 +52,7 @@ class Sharing:
         *,
         run: OpenRun,
         claims: Claims,
+        others: Callable[[], None] = lambda: None,
     ) -> None:
         self.engine = engine
         self.job = job
@@ -57,6 +60,7 @@ class Sharing:
         self._told = told
         self._open = run
         self._claims = claims
+        self._others: Callable[[], None] | None = others
         self._claim: Claim | None = None
         self._renewed = 0.0
         self._new, self._range = Outcome(), Outcome()
@@ -68,8 +72,11 @@ class Sharing:
         """Work until the run has ended or this worker is stopped; return what all have done."""
         started = monotonic()
         try:
-            while not self.patience.stop.is_set() and self._step():
-                pass
+            with ExitStack() as stack:
+                if isinstance(self._runner, AbstractContextManager):
+                    stack.enter_context(self._runner)
+                while not self.patience.stop.is_set() and self._step():
+                    pass
         except Interrupted:
             pass
         return self._open.summary(monotonic() - started, STOPPED)
@@ -79,6 +86,9 @@ class Sharing:
         claim = self._claims.claim()
         if claim is not None:
             self._poll = _FIRST_POLL
+            if self._others is not None and claim.range_.through is not None:
+                start, self._others = self._others, None
+                start()
             self._refresh(claim.turn)
             self._work_on(claim)
             return True

@@ -182,7 +182,7 @@ def _key(
             return key
         raise ConfigurationError(
             "the table has no primary key, by which its rows are found again; add one, or name "
-            "the columns of a unique constraint that are NOT NULL as its key",
+            "the columns of a unique constraint that are NOT NULL as its key (--key)",
             where=name,
         )
     for column in wanted:

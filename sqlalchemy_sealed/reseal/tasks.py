@@ -18,6 +18,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from .bookmark import forget_done
 from .checks import check, check_keys
 from .job import run
 from .models import SealedColumn, by_table, sealed_columns
@@ -135,8 +136,9 @@ def verify(  # noqa: PLR0913 - what and how
         key: as for `reseal`.
         sink: gets the result of each table as a document.
         resume: a file that holds how far it is. A verification that was stopped or killed goes on
-            where it was, with what it had found. One that ends removes it. A shared one goes on by
-            its tables, and takes no file.
+            where it was, with what it had found; rows that it has opened are not opened again. One
+            that ends removes it. It is for one process at a time. A shared one goes on by its
+            tables, and takes no file.
         options: those of `run`.
 
     Raises:
@@ -144,6 +146,8 @@ def verify(  # noqa: PLR0913 - what and how
     """
     columns = sealed_columns(models, names)
     summaries = _done(engine, Kind.VERIFY, columns, compare, key, options, resume)
+    if resume is not None and all(each.finished for each in summaries):
+        forget_done(resume)
     if sink is not None:
         for summary, table in zip(summaries, by_table(columns).values(), strict=True):
             sink(verified(summary, engine, [column.name for column in table]))

@@ -136,11 +136,13 @@ class Verifier:
         """Go once over the rows of a range."""
         total, is_done = Outcome(), False
         if self._bookmark is not None:
-            after, seen = self._bookmark.found()
-            if seen.read:
-                range_ = Range(after, range_.through)
-                total.add(seen)
-                self._tell(seen)
+            found_before = self._bookmark.found()
+            if found_before.outcome.read:
+                range_ = Range(found_before.after, range_.through)
+                total.add(found_before.outcome)
+                self._tell(found_before.outcome)
+            if found_before.is_done:
+                return total
         try:
             with reading(self.engine, self.table, self.changes, self.patience) as read:
                 while not self.patience.stop.is_set():
@@ -156,16 +158,15 @@ class Verifier:
                     self._mark(range_.after, total)
                     self._tell(seen)
         finally:
-            if not is_done:
-                self._mark(range_.after, total, now=True)
-        if is_done and self._bookmark is not None:
-            self._bookmark.remove()
+            self._mark(range_.after, total, now=True, is_done=is_done)
         return total
 
-    def _mark(self, after: Key | None, total: Outcome, *, now: bool = False) -> None:
+    def _mark(
+        self, after: Key | None, total: Outcome, *, now: bool = False, is_done: bool = False
+    ) -> None:
         """Say how far it is, if there is a row that was looked at."""
         if self._bookmark is not None and after is not None:
-            self._bookmark.put(after, total, now=now)
+            self._bookmark.put(after, total, now=now, is_done=is_done)
 
     def _page(self, read: Read, range_: Range) -> Sequence[Any]:
         make = partial(

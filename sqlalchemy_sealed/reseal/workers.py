@@ -81,6 +81,11 @@ class Workers:
         self._arguments = tuple(arguments)
         self._processes: list[_Process] = []
 
+    @property
+    def count(self) -> int:
+        """How many there are to be."""
+        return self._count
+
     def start(self, run_id: int) -> None:
         """
         Start them.
@@ -125,7 +130,21 @@ class Workers:
     @property
     def lost(self) -> int:
         """How many workers ended badly."""
-        return sum(bool(process.code()) for process in self._processes)
+        return sum(bool(p.code()) for p in self._processes if not p.is_dismissed)
+
+    def dismiss(self, busy: Callable[[], Sequence[str]]) -> None:
+        """
+        End those that have had no part in a run that has ended: they are still starting.
+
+        Args:
+            busy: returns the names of workers that have had a part.
+        """
+        late = [process for process in self._processes if process.code() is None]
+        names = busy() if late else []
+        for process in late:
+            if not any(name.startswith(worker_name(process.pid)) for name in names):
+                process.is_dismissed = True
+                process.terminate()
 
     def stop(self) -> None:
         """Ask them to end after the batch that is under way."""
@@ -146,6 +165,7 @@ class _Process:
         self._process = process
         self.pid = int(process.pid or 0)
         self.is_told = False
+        self.is_dismissed = False
 
     def code(self) -> int | None:
         """Return its exit code, or None while it runs."""

@@ -214,8 +214,10 @@ def _compile_is_envelope(element: IsEnvelope, compiler: Any, **kw: Any) -> str:
     )
     prefix = f"substr({column}, 1, {len(MAGIC)})"
     if dialect == "sqlite":
-        # There, a part of an empty blob is NULL, which a CHECK lets pass.
-        return f"{column} IS NULL OR coalesce({prefix}, X'') = {literal}"
+        # There, a part of an empty blob is NULL, which a CHECK lets pass; and all blobs come after
+        # all texts and numbers.
+        after = (int.from_bytes(MAGIC, "big") + 1).to_bytes(len(MAGIC), "big").hex()
+        return f"{column} >= {literal} AND {column} < X'{after}'"
     return f"{prefix} = {literal}"
 
 

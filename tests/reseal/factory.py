@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -35,3 +36,18 @@ def dies() -> tuple[sa.Engine, Job]:
     """Be a worker that is killed."""
     os.kill(os.getpid(), 9)
     sys.exit(1)
+
+
+def sleeps() -> tuple[sa.Engine, Job]:
+    """Be a worker that is never ready."""
+    time.sleep(3600)
+    sys.exit(1)
+
+
+def slowly() -> tuple[sa.Engine, Job]:
+    """Return engine and job of a worker that takes its time for each page."""
+    provider = LocalRootKey.from_text(os.environ[ROOT])
+    stage = Stage(sa.make_url(os.environ[URL]), Path(os.environ[KEYS]), provider, slow=0.05)
+    stage.open_keys()
+    engine = sa.create_engine(stage.url)
+    return engine, stage.job(engine)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time as time_module
 from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import UTC, date, datetime, time, timedelta, timezone
@@ -189,6 +190,51 @@ def test_a_lease_that_expired_is_another_workers(
     assert quick.finish(claim, Outcome(2, 0, 0, 1), [bad])
     summary = quick.run.summary(0, "")
     assert (summary.read, summary.changed, summary.bad, summary.bad_rows) == (4, 1, 1, [bad])
+
+
+@pytest.mark.postgres
+def test_the_range_of_a_worker_that_has_gone_is_free(
+    table: str, database: sa.Engine, stack: ExitStack
+) -> None:
+    """With its connection its lock goes, whatever its lease says; a worker that lives keeps its."""
+    one, two, three = (Worker(database, table, stack) for _ in range(3))
+    gone, kept = one.claim(), two.claim()
+    assert three.claim().number == 3
+    one.run.close()
+    assert three.claim() == gone
+    assert three.claim() != kept
+
+
+@pytest.mark.postgres
+def test_a_worker_that_lost_its_connection_holds_its_lock_again(
+    table: str, database: sa.Engine, stack: ExitStack
+) -> None:
+    """Whoever looks after that leaves its range alone, though the old session has ended since."""
+    one, two = Worker(database, table, stack), Worker(database, table, stack)
+    claim = one.claim()
+    before = one.run._session._connection
+    one.run._session._connection = None  # As if it was lost, and the server knew nothing of that.
+    assert one.renew(claim, Outcome())
+    before.connection.driver_connection.close()
+    before.invalidate()
+    with database.connect() as connection:
+        query = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = :lock"
+        while connection.scalar(sa.text(query), {"lock": one.run.lock}) > 1:
+            time_module.sleep(0.01)
+    assert two.claim() != claim
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("name", ["another", "host/1/a1b2", "host/1/99999999999", "host/1/ 5"])
+def test_a_worker_whose_name_is_no_lock_has_its_lease(
+    name: str, table: str, database: sa.Engine, stack: ExitStack
+) -> None:
+    """It is not known whether it lives, so it is taken to live until the lease expires."""
+    one, two = Worker(database, table, stack), Worker(database, table, stack)
+    claim = one.claim()
+    with database.begin() as connection:
+        connection.execute(sa.text("UPDATE sealed_ranges SET worker = :name"), {"name": name})
+    assert two.claim() != claim
 
 
 @pytest.mark.postgres

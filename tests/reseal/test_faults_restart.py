@@ -75,6 +75,23 @@ def test_a_run_goes_on_after_its_database_was_restarted(
     stage.check(held)
 
 
+@pytest.mark.parametrize("shared", [False, True], ids=["alone", "shared"])
+def test_a_run_that_has_ended_is_on_the_disk(shared: bool, server: OwnServer, stage: Stage) -> None:
+    """
+    Its last batch is there after a crash of the server at once, as is told to whoever ends a key.
+
+    This server writes its log to the disk only where a commit asks for it, or after ten seconds.
+    """
+    server.stop()
+    server.start("wal_writer_delay=10s", "wal_writer_flush_after=0", "autovacuum=off")
+    model = stage.fill(ROWS)
+    stage.rotate()
+    assert stage.run(shared=shared, most=5000).finished
+    server.stop(SIGQUIT)
+    server.start()
+    stage.check(model)
+
+
 def slowly(begun: Path) -> None:
     """Say that a batch is done, and give others time."""
     begun.touch()

@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 
 from sqlalchemy_sealed import LocalRootKey
 from sqlalchemy_sealed.errors import ConfigurationError, ResealError
-from sqlalchemy_sealed.reseal.failures import Cause, cause_of
+from sqlalchemy_sealed.reseal.failures import Cause, cause_of, problem_of
 from sqlalchemy_sealed.reseal.outcome import Outcome
 from sqlalchemy_sealed.reseal.retries import Interrupted, Patience, Waits
 
@@ -327,3 +327,16 @@ def test_a_cause_that_no_driver_tells_is_not_waited_for() -> None:
     """An error of a program is raised at once."""
     assert cause_of(ValueError()) is Cause.OTHER
     assert cause_of(DBAPIError("", {}, Exception())) is Cause.OTHER
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 6])
+def test_lost_temporary_files_of_mariadb_are_told(number: int) -> None:
+    """A server that starts deletes those of another one with the same tmpdir; its path is kept."""
+    pymysql = pytest.importorskip("pymysql")
+    told = pymysql.err.InternalError(number, "Error on delete of '/tmp/#sql-update-17db-8-f4d.MAI'")
+    error = DBAPIError("UPDATE", {}, told)
+    assert cause_of(error) is Cause.TEMPORARY
+    assert f"tmpdir, which empties it when it starts (InternalError, error {number})" in str(
+        problem_of(error, "patients")
+    )
+    assert "#sql" not in str(problem_of(error, "patients"))

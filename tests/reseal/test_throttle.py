@@ -192,6 +192,7 @@ def stage_of(server: OwnServer, tmp_path: Path) -> Stage:
     return Stage(server.url, tmp_path / "keys.json", provider)
 
 
+@pytest.mark.slow
 @pytest.mark.postgres
 @FORKING
 @pytest.mark.parametrize("shared", [False, True], ids=["alone", "shared"])
@@ -219,9 +220,9 @@ def test_a_run_waits_for_a_replica_that_lags(shared: bool, tmp_path: Path) -> No
 
                 child = in_child(work)
                 before = -1
-                while before != (now := stage.left()):
+                while before != (now := stage.left()) or now == len(model):
                     before = now
-                    time.sleep(3)
+                    time.sleep(2)
                 assert 0 < now < len(model)
                 assert not done.exists()
                 connection.execute(sa.text("SELECT pg_wal_replay_resume()"))
@@ -230,6 +231,7 @@ def test_a_run_waits_for_a_replica_that_lags(shared: bool, tmp_path: Path) -> No
         stage.check(model)
 
 
+@pytest.mark.slow
 @pytest.mark.postgres
 def test_a_user_who_may_not_see_the_lag_is_warned(
     tmp_path: Path, caplog: pytest.LogCaptureFixture

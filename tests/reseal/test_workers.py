@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import sys
@@ -25,6 +26,8 @@ pytestmark = [pytest.mark.postgres, FORKING]
 ROWS = 9000
 """A range of a small table has 2,000 rows."""
 SEALED = ROWS - ROWS // 11
+FOR_EVER = 1e9
+"""Seconds of a lease, after which no test waits."""
 
 
 @pytest.fixture
@@ -41,9 +44,10 @@ def stage(postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 def _ranges(stage: Stage) -> list[sa.Row]:
     """Return the ranges of all runs."""
+    there = "SELECT to_regclass('sealed_ranges') IS NOT NULL"
     query = "SELECT worker, is_done, changed FROM sealed_ranges ORDER BY run_id, turn, number"
     with stage.engine() as engine, engine.connect() as connection:
-        return list(connection.execute(sa.text(query)))
+        return list(connection.execute(sa.text(query))) if connection.scalar(sa.text(there)) else []
 
 
 @pytest.mark.parametrize("way", ["function", "command"])
@@ -82,16 +86,18 @@ def test_workers_of_many_machines_join_the_run_that_is_open(stage: Stage) -> Non
     stage.check(model)
 
 
-def test_the_range_of_a_worker_that_was_killed_is_taken_by_another(
+def test_the_range_of_a_worker_that_was_killed_is_taken_at_once(
     stage: Stage, tmp_path: Path
 ) -> None:
-    """Its lease expires, and the run ends without it."""
+    """The server has dropped its lock: nobody waits for its lease, and the run ends without it."""
     model = stage.fill(ROWS)
     stage.rotate()
     begun = tmp_path / "begun"
 
     def work_slowly() -> None:
-        stage.run(shared=True, lease=2, tell=lambda _outcome: (begun.touch(), time.sleep(0.2)))
+        stage.run(
+            shared=True, lease=FOR_EVER, tell=lambda _outcome: (begun.touch(), time.sleep(0.2))
+        )
 
     victim = in_child(work_slowly)
     while not begun.exists():
@@ -100,7 +106,7 @@ def test_the_range_of_a_worker_that_was_killed_is_taken_by_another(
     assert ended(victim) == -signal.SIGKILL
     (row,) = _ranges(stage)
     assert not row.is_done
-    summary = stage.run(shared=True, lease=2)
+    summary = stage.run(shared=True)
     assert (summary.finished, summary.left) == (True, 0)
     ranges = _ranges(stage)
     assert all(each.is_done for each in ranges)
@@ -113,8 +119,57 @@ def test_a_local_worker_that_dies_is_told_and_the_others_do_its_part(stage: Stag
     """The summary counts it."""
     model = stage.fill(ROWS)
     stage.rotate()
-    summary = stage.run(workers=2, worker=factory.dies)
+
+    def wait(_outcome: Outcome) -> None:  # Else the run may have ended while it still starts.
+        for child in multiprocessing.active_children():
+            child.join()
+
+    summary = stage.run(workers=2, worker=factory.dies, tell=wait)
     assert (summary.finished, summary.left, summary.workers_lost) == (True, 0, 1)
+    stage.check(model)
+
+
+def test_who_is_still_starting_when_the_run_has_ended_is_not_waited_for(stage: Stage) -> None:
+    """It has had no part, and is not counted as lost."""
+    model = stage.fill(ROWS)
+    stage.rotate()
+    summary = stage.run(workers=2, worker=factory.sleeps)
+    assert (summary.finished, summary.changed, summary.workers_lost) == (True, SEALED, 0)
+    assert not multiprocessing.active_children()
+    stage.check(model)
+
+
+def test_a_table_of_one_range_has_one_worker(stage: Stage) -> None:
+    """Others would find nothing to do, and are not started."""
+    model = stage.fill(1000)
+    stage.rotate()
+    summary = stage.run(workers=2, worker_command=["/no/such/program"])
+    assert (summary.finished, summary.workers_lost) == (True, 0)
+    stage.check(model)
+
+
+def test_a_command_that_was_killed_goes_on_at_once(stage: Stage) -> None:
+    """
+    All of its workers are killed; the same command, run again, waits for no lease of theirs.
+
+    With leases that do not expire it would wait for ever.
+    """
+    model = stage.fill(ROWS)
+    stage.rotate()
+
+    def work() -> None:
+        os.setpgrp()
+        tell = lambda _outcome: time.sleep(0.05)  # noqa: E731 - shorter than a function
+        stage.run(workers=2, worker=factory.slowly, lease=FOR_EVER, tell=tell)
+
+    command = in_child(work)
+    while len({row.worker for row in _ranges(stage)}) < 2:
+        time.sleep(0.05)
+    os.killpg(command, signal.SIGKILL)
+    assert ended(command) == -signal.SIGKILL
+    assert not all(row.is_done for row in _ranges(stage))
+    summary = stage.run(workers=2, worker=factory.make, lease=FOR_EVER)
+    assert (summary.finished, summary.left) == (True, 0)
     stage.check(model)
 
 
@@ -233,7 +288,8 @@ def test_workers_need_postgresql(tmp_path: Path) -> None:
 
 def test_how_other_workers_are_started_has_to_be_said(stage: Stage) -> None:
     """A job cannot be sent to another process."""
-    stage.fill(10)
+    stage.fill(ROWS)
+    stage.rotate()
     with pytest.raises(OptionError, match="worker_command= or worker="):
         stage.run(workers=2)
     with pytest.raises(OptionError, match="at least one worker"):

@@ -77,6 +77,8 @@ def running() -> Iterator[Server]:
                 "--no-defaults",
                 f"--datadir={directory / 'data'}",
                 f"--socket={directory / 'socket'}",
+                # A server that starts deletes what looks like temporary tables in its own.
+                f"--tmpdir={directory}",
                 f"--port={port}",
                 "--bind-address=127.0.0.1",
                 "--skip-name-resolve",
