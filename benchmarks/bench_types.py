@@ -2,6 +2,7 @@
 What a sealed column costs, against a plain one, AES-GCM by hand, and other packages.
 
     python benchmarks/bench_types.py                 20,000 rows, about five minutes
+    python benchmarks/bench_types.py --own           without the other packages, two minutes
     python benchmarks/bench_types.py --smoke         to see that it runs
     python benchmarks/bench_types.py --docs          writes its table and its picture into docs/
 
@@ -56,11 +57,9 @@ def main() -> None:
         str(__doc__).strip().splitlines()[0],
         rows=20_000,
         rounds=15,
-        also=lambda parser: parser.add_argument(
-            "--docs", action="store_true", help="write table and picture into docs/"
-        ),
+        also=options,
     )
-    ours, (others, skipped) = own(), peers()
+    ours, (others, skipped) = own(), ([], {}) if given.own else peers()
     rows = rows_of(given.rows)
     report = Report("Types", {})
     figures = Figures(skipped=skipped)
@@ -88,6 +87,12 @@ def main() -> None:
     report.write(given.json)
     if given.docs:
         write_docs(report, figures)
+
+
+def options(parser: Any) -> None:
+    """Add the options that other benchmarks do not have."""
+    parser.add_argument("--docs", action="store_true", help="write table and picture into docs/")
+    parser.add_argument("--own", action="store_true", help="without the other packages")
 
 
 def sqlite(path: Path) -> Engine:
