@@ -78,16 +78,14 @@ class Rewrapped:
 
 def outdated(records: Iterable[KeyRecord], provider: KEKProvider, version: str) -> list[KeyRecord]:
     """Return the records that are not wrapped under a version of the KEK, as far as it tells."""
-    is_current = _is_current(provider, version)
-    return [record for record in records if record.wrapped and not is_current(record)]
+    is_current = _is_current(provider)
+    return [each for each in records if each.wrapped and not is_current(each.wrapped, version)]
 
 
-def _is_current(provider: KEKProvider, version: str) -> Callable[[KeyRecord], bool]:
-    """Return what says whether a record is wrapped under a version of the KEK."""
+def _is_current(provider: KEKProvider) -> Callable[[str, str], bool]:
+    """Return what says whether a wrapped key is under a version of the KEK."""
     told: Callable[[str, str], bool] | None = getattr(provider, "is_current", None)
-    if told is None:
-        return lambda _: False
-    return lambda record: told(record.wrapped, version)
+    return told or (lambda _, __: False)
 
 
 def rewrap_all(
@@ -115,11 +113,11 @@ def rewrap_all(
         wrapped = [record for record in records if record.wrapped]
         total, left = len(wrapped), iter(wrapped)
     version = provider.version()
-    is_current = _is_current(provider, version)
+    is_current = _is_current(provider)
 
     def old() -> Iterator[KeyRecord]:
         for record in left:
-            if is_current(record):
+            if is_current(record.wrapped, version):
                 writing.current += 1
             else:
                 yield record
@@ -143,7 +141,11 @@ def _ask(provider: KEKProvider, records: Iterator[KeyRecord], writing: _Writing)
     any_done = False
 
     def items() -> Iterator[tuple[str, bytes]]:
-        while record := _next(again, records):
+        while again:
+            record = again.popleft()
+            asked.append(record)
+            yield record.wrapped, record.binding
+        for record in records:
             asked.append(record)
             yield record.wrapped, record.binding
 
@@ -212,6 +214,8 @@ class _Writing:
         self._total = total
         self._progress = progress
         self._until = monotonic() + BATCH_SECONDS
+        self._many = BATCH if self._most is None else min(BATCH, self._most)
+        """How many are written at once."""
         self._waiting: list[Pair] = []
         self._thread = ThreadPoolExecutor(1, "sqlalchemy-sealed rewrap")
         self._under_way: Future[_Outcome] | None = None
@@ -236,8 +240,7 @@ class _Writing:
             self.fail(record, _no_answer())
             return
         self._waiting.append((record, record.with_wrapped(wrapped)))
-        many = max(BATCH, self.written) if self._most is None else min(BATCH, self._most)
-        if len(self._waiting) >= many or monotonic() > self._until:
+        if len(self._waiting) >= self._many or monotonic() > self._until:
             self._settle()
             self._under_way = self._thread.submit(self._write, self._taken())
             self._until = monotonic() + BATCH_SECONDS
@@ -264,6 +267,8 @@ class _Writing:
         count, written = outcome
         self.written += written
         self._settled += count
+        if self._most is None:
+            self._many = max(BATCH, self.written)
         self._tell()
 
     def _tell(self) -> None:

@@ -25,15 +25,16 @@ from .fields import (
 
 FORMAT = "sqlalchemy-sealed keystore 1"
 # The texts are those that JSON holds as they are.
-_line_of_ours = re.compile(
-    r'  \{"name": "([^"\\\x00-\x1f\ud800-\udfff]*+)", '
+_lines_of_ours = re.compile(
+    r'^  \{"name": "([^"\\\x00-\x1f\ud800-\udfff]*+)", '
     rf'"kind": "({"|".join(KINDS)})", "generation": ([1-9][0-9]{{0,9}}+), "id": "({ID})", '
     rf'"wrapped": "([ !#-\[\]-\x7f]*+)", "created": "({TIME})", '
     rf'"index_key_id": (?:null|"({ID})"), "state": "({"|".join(STATES)})"'
-    rf'(?:, "bridge_key_id": "({ID})")?(?:, "due": "({TIME})")?\}}'
-).fullmatch
-_SOME = 100
-"""How many lines are read at once, where nobody waits for all of them."""
+    rf'(?:, "bridge_key_id": "({ID})")?(?:, "due": "({TIME})")?\}}(?:,\n|\Z)',
+    re.MULTILINE,
+).findall
+_SOME = 30_000
+"""How many characters are read at once, where nobody waits for all of them: some 100 lines."""
 _encode = json.encoder.encode_basestring
 _HEAD, _BETWEEN, _TAIL = f'{{"format": {_encode(FORMAT)},\n "keys": [\n', ",\n", "\n ]}\n"
 _START, _END = len(_HEAD), -len(_TAIL)
@@ -127,44 +128,42 @@ def _quoted(key_id: bytes | None) -> str:
     return "null" if key_id is None else f'"{key_id.hex()}"'
 
 
-def _of_line(  # noqa: PLR0913, PLR0917 - the fields
-    number: int,
-    name: str,
-    kind: str,
-    generation: str,
-    key_id: str,
-    wrapped: str,
-    created: str,
-    index: str,
-    state: str,
-    bridge: str,
-    due: str,
-) -> KeyRecord:
+def _of_lines(found: Iterable[tuple[str, ...]], before: int) -> list[KeyRecord]:
     """
-    Return the record of a line that was found, of which nothing else is left to be checked.
+    Return the records of lines that were found, of which nothing else is left to be checked.
+
+    Args:
+        found: the groups of each line.
+        before: how many records stand before these.
 
     Raises:
         KeystoreError: no such generation, time, or state.
     """
+    records: list[KeyRecord] = []
+    moment, to_bytes, put = datetime.fromisoformat, bytes.fromhex, records.append
     try:
-        record = KeyRecord(
-            name,
-            KINDS[kind],
-            int(generation),
-            bytes.fromhex(key_id),
-            wrapped,
-            datetime.fromisoformat(created),
-            bytes.fromhex(index) if index else None,
-            bytes.fromhex(bridge) if bridge else None,
-            STATES[state],
-            datetime.fromisoformat(due) if due else None,
-        )
+        for name, kind, number, key_id, wrapped, created, index, state, bridge, due in found:
+            generation = int(number)
+            if generation > MAX_GENERATION or (state == "destroyed") == bool(wrapped):
+                break
+            record = KeyRecord(
+                name,
+                KINDS[kind],
+                generation,
+                to_bytes(key_id),
+                wrapped,
+                moment(created),
+                to_bytes(index) if index else None,
+                to_bytes(bridge) if bridge else None,
+                STATES[state],
+                moment(due) if due else None,
+            )
+            put(record)
+        else:
+            return records
     except ValueError:
         pass
-    else:
-        if record.generation <= MAX_GENERATION and (state == "destroyed") != bool(wrapped):
-            return record
-    raise not_a_record(number)
+    raise not_a_record(before + len(records) + 1)
 
 
 def from_document(text: str | bytes) -> list[KeyRecord]:
@@ -194,11 +193,12 @@ class Reading:
             that does it, this is found out on the way.
     """
 
-    __slots__ = ("_lines", "_lock", "_text", "records")
+    __slots__ = ("_at", "_end", "_lines", "_lock", "_ours", "_text", "records")
 
     def __init__(self, text: str | bytes) -> None:
         self._text = text
         self._lock = threading.Lock()
+        self._ours, self._at, self._end = "", _START, 0
         self._lines: list[str] = []
         self.records: list[KeyRecord] = []
         if isinstance(text, bytes):
@@ -206,19 +206,21 @@ class Reading:
                 text = text.decode()
             except UnicodeDecodeError:  # JSON may be in other encodings.
                 text = ""
-        if text.startswith(_HEAD) and text.endswith(_TAIL) and (body := text[_START:_END]):
-            self._lines = body.split(_BETWEEN)
+        if text.startswith(_HEAD) and text.endswith(_TAIL):
+            self._end = len(text) + _END
+        if self._end > _START:
+            self._ours = text
         else:
             self.records = _of_json(self._text)
 
     @property
     def wrapped(self) -> int:
         """How many records have a wrapped key, as far as that can be told before they are made."""
-        lines = self._lines
-        if not lines:
+        if not self._ours:
             return sum(1 for record in self.records if record.wrapped)
         # A text in JSON has no quotation mark of its own, so nothing but the member is like this.
-        return sum(1 for each in lines if '"wrapped": ""' not in each)
+        destroyed = self._ours.count('"wrapped": ""')
+        return self._ours.count("\n", _START, self._end) + 1 - destroyed
 
     @property
     def lines(self) -> Lines:
@@ -236,15 +238,21 @@ class Reading:
     def _make_some(self, known: int) -> bool:
         """Make some records of those that are left. Whether there are more than are known."""
         with self._lock:
-            done, put = len(self.records), self.records.append
-            for number, text in enumerate(self._lines[done : done + _SOME], start=done + 1):
-                found = _line_of_ours(text)
-                if found is None:
+            text, start = self._ours, self._at
+            if text and start <= self._end:
+                end = text.find(_BETWEEN, start + _SOME, self._end)
+                end = self._end if end < 0 else end
+                some = text[start:end]
+                lines, found = some.split(_BETWEEN), _lines_of_ours(some)
+                if len(found) == len(lines) == some.count("\n") + 1:
+                    self.records += _of_lines(found, len(self.records))
+                    self._lines += lines
+                    self._at = end + len(_BETWEEN)
+                else:
                     # It is spaced in another way, or has a name that JSON escapes, or the time of
-                    # another zone. To JSON, each line before this one is one record as well.
-                    self.records, self._lines = _of_json(self._text), []
-                    break
-                put(_of_line(number, *found.groups("")))
+                    # another zone. To JSON, each line before these is one record as well.
+                    self.records = _of_json(self._text)
+                    self._ours, self._lines = "", []
             return len(self.records) > known
 
 

@@ -168,21 +168,30 @@ DAMAGE = {
     "no comma": ("},\n", "}\n"),
     "a comma too many": ("}\n ]", "},\n ]"),
     "an empty line": ("},\n", "},\n\n"),
+    "an empty last line": ("}\n ]", "},\n\n ]"),
     "something before": ('  {"name"', '  1 {"name"'),
     "a line of something else": ("},\n", "},\n  1,\n"),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", DAMAGE)
-def test_a_line_that_is_not_quite_ours_is_what_it_is_to_json(kind: str) -> None:
-    """The same records, or the same refusal."""
+@pytest.mark.parametrize("some", [1, document._SOME], ids=["one by one", "many at once"])
+def test_a_line_that_is_not_quite_ours_is_what_it_is_to_json(
+    kind: str, some: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same records, or the same refusal; in the first line, and in the last one."""
+    monkeypatch.setattr(document, "_SOME", some)
     made = datetime(2026, 1, 1, tzinfo=UTC)
     records = [replace(record(generation=n), created=made) for n in (1, 2)]
     old, new = DAMAGE[kind]
     text = to_document(records)
     assert old in text
-    damaged = text.replace(old, new, 1)
-    assert read(damaged) == read_as_json(damaged)
+    for damaged in (text.replace(old, new, 1), new.join(text.rsplit(old, 1))):
+        expected = read_as_json(damaged)
+        assert read(damaged) == expected
+        if not isinstance(expected, str):
+            reading = Reading(damaged)
+            assert to_document(list(reading), reading.lines) == to_document(expected)
 
 
 def test_an_id_that_is_there_twice_is_found_by_the_reader(tmp_path: Path) -> None:

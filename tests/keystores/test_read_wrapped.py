@@ -130,14 +130,19 @@ def test_a_file_is_read_once_though_it_is_written_meanwhile(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A write that comes before the end goes on with what was read."""
-    made: list[int] = []
-    make = document._of_line
-    monkeypatch.setattr(document, "_of_line", lambda n, *each: made.append(n) or make(n, *each))
+    made: list[str] = []
+    make = document._of_lines
+
+    def making(found: list[tuple[str, ...]], before: int) -> list[KeyRecord]:
+        made.extend(key_id for _, _, _, key_id, *_ in found)
+        return make(found, before)
+
+    monkeypatch.setattr(document, "_of_lines", making)
     monkeypatch.setattr(rewrapping, "BATCH", 50)
     keystore = file_with(tmp_path / "keys.json", RECORDS)
     done = KeyManager(keystore, Renaming()).rewrap()  # type: ignore[arg-type]
     assert done.rewrapped == COUNT
-    assert sorted(made) == list(range(1, COUNT + 1))
+    assert made == [each.key_id.hex() for each in RECORDS]
     records = FileKeystore(keystore.path).load("a") + FileKeystore(keystore.path).load("b")
     assert list(records) == [each.with_wrapped(f"new:{each.wrapped}") for each in RECORDS]
 

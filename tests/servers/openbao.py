@@ -113,6 +113,8 @@ class Durable:
                 str(certificates / "vault-cert.pem"),
                 str(certificates / "vault-key.pem"),
             )
+        self.listener: dict[str, object] = {}
+        """What its listener is told besides, before it is started."""
         self.port, self._cluster_port = free_port(), free_port()
         self.url = f"{'https' if certificates else 'http'}://127.0.0.1:{self.port}"
         self.token = ""
@@ -125,7 +127,7 @@ class Durable:
         storage.mkdir(exist_ok=True)
         config = self.directory / "config.json"
         raft = {"path": str(storage), "node_id": "only", "performance_multiplier": 1}
-        tcp: dict[str, object] = {"address": f"127.0.0.1:{self.port}"}
+        tcp: dict[str, object] = {"address": f"127.0.0.1:{self.port}", **self.listener}
         if self.client_cert is None:
             tcp["tls_disable"] = True
         else:
