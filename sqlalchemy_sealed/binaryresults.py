@@ -20,7 +20,7 @@ from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
 from .errors import RefusedOperationError
-from .guard.kinds import sealed_type
+from .guard.kinds import sealed_results
 
 OPTION = "sealed_binary_results"
 
@@ -161,8 +161,7 @@ def _reads_sealed_bytes(compiled: Any) -> bool:
         return False
     if not getattr(compiled.statement, "is_select", False):
         return False
-    types = (sealed_type(column.type) for column in compiled._result_columns or ())
-    return any(type_ is not None and not type_.settings.is_text for type_ in types)
+    return any(not type_.settings.is_text for type_ in sealed_results(compiled))
 
 
 def _may_ask(context: Any) -> bool:

@@ -179,5 +179,6 @@ class Errands:
 
 def in_event_loop() -> bool:
     """Whether an event loop runs on this thread, also where a greenlet hides it."""
-    events = sys.modules.get("asyncio.events")  # Who runs a loop has imported it.
-    return events is not None and events._get_running_loop() is not None
+    # Who runs a loop has imported this; another thread may be about to, and not have got there.
+    running = getattr(sys.modules.get("asyncio.events"), "_get_running_loop", None)
+    return running is not None and running() is not None

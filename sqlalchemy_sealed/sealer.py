@@ -30,7 +30,7 @@ from .keykeeper import KeyKeeper
 from .keymanager import KeyManager
 from .keys import Keyset
 from .limits import KeyLimits
-from .opening import Form, opening_plain
+from .opening import Form, opening, opening_plain
 from .protocols import KEKProvider, Keystore
 
 DEFAULT = "default"
@@ -195,7 +195,9 @@ class Sealer:
             NotAnEnvelopeError, UnknownKeyError, DestroyedKeyError, DisabledKeyError,
             AuthenticationError: the five ways in which a stored value cannot be opened.
         """
-        return self.opening(_context(context))(data)
+        where = _context(context)
+        opened: bytes = opening(self, lambda: where, _BYTES)(data)
+        return opened
 
     def sealing(self, context: Context, *, pad: int | None = None) -> Callable[[bytes], bytes]:
         """

@@ -22,7 +22,7 @@ from ..types.dual_search import DualMatch
 from ..types.loose import is_loose
 from . import assignments, expressions, selects
 from .findings import Findings
-from .kinds import sealed_type
+from .kinds import sealed_results
 from .parameters import check_parameters
 from .parts import parts
 
@@ -59,10 +59,7 @@ def _examined(compiled: Any) -> Findings | None:
 
 def _reads_plaintext(compiled: Any) -> bool:
     """Whether a column of the result may hold plaintext."""
-    types = (
-        sealed_type(column.type) for column in getattr(compiled, "_result_columns", None) or ()
-    )
-    return any(type_ is not None and type_.settings.is_dual for type_ in types)
+    return any(type_.settings.is_dual for type_ in sealed_results(compiled))
 
 
 def _criteria(compiled: Any) -> Iterator[Any]:

@@ -206,6 +206,7 @@ EXAMINERS: tuple[tuple[type[Any], Callable[[Any, Findings], None]], ...] = (
 def upsert_examiners() -> Iterator[tuple[type[Any], Callable[[Any, Findings], None]]]:
     """Yield the same for upserts, of the dialects that are imported: others have no statements."""
     for dialect, name in _UPSERTS:
-        module = sys.modules.get(f"sqlalchemy.dialects.{dialect}.dml")
-        if module is not None:
-            yield getattr(module, name), examine_upsert
+        # Another thread may be about to import it; nobody has such a clause before that is done.
+        clause = getattr(sys.modules.get(f"sqlalchemy.dialects.{dialect}.dml"), name, None)
+        if clause is not None:
+            yield clause, examine_upsert

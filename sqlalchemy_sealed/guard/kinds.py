@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from sqlalchemy import ARRAY, TypeDecorator
@@ -49,6 +50,13 @@ def sealed_type(type_: Any) -> Encrypted[Any] | None:
         inner.append(type_.item_type)
     inner += getattr(type_, "_variant_mapping", {}).values()
     return next((found for each in inner if (found := sealed_type(each)) is not None), None)
+
+
+def sealed_results(compiled: Any) -> Iterator[Encrypted[Any]]:
+    """Yield the sealed types of the columns that a compiled statement returns."""
+    columns = getattr(compiled, "_result_columns", None) or ()
+    types = (sealed_type(column.type) for column in columns)
+    yield from (type_ for type_ in types if type_ is not None)
 
 
 def sealed(expr: Any) -> Any:

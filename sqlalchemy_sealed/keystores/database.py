@@ -29,8 +29,8 @@ from ..keys import KeyRecord
 from .book import RecordBook, changed, checked, place_of, taken
 from .connecting import beside, connected, is_in_memory, shown
 from .dberrors import TakenError, problem_of
-from .fields import from_fields, is_rewrapped, to_fields
-from .rows import record_of
+from .fields import from_fields, is_rewrapped
+from .rows import record_of, row_of
 from .swapping import swap, swap_wrapped
 from .table import NAME_SIZE, OPTIONAL, TABLE
 from .table import keys_table as keys_table
@@ -243,7 +243,7 @@ class DatabaseKeystore:
         raise self._damaged("a key name is not UTF-8")
 
     def _row(self, record: KeyRecord) -> dict[str, Any]:
-        fields = dict.fromkeys(OPTIONAL) | to_fields(record)
+        fields = dict(zip(self._columns, row_of(record), strict=True))
         return fields | {"name": self._stored(record.name)}
 
     def _record(self, row: Sequence[Any], number: int) -> KeyRecord:

@@ -132,7 +132,7 @@ class Encrypted(TypeDecorator[T], Generic[T]):
 
     def process_result_value(self, value: Any, dialect: Dialect) -> T | None:
         """Return the value of one envelope. A subclass may change the value afterwards."""
-        opened = opening(self)
+        opened = opening(self, once=True)
         return reading(self, dialect, opened)(value) if self.settings.is_dual else opened(value)
 
     def literal_processor(self, dialect: Dialect) -> _LiteralProcessorType[T]:

@@ -81,8 +81,14 @@ def _sealing_indexed(source: Encrypted[T]) -> _BindProcessorType[T]:
     return process
 
 
-def opening(source: Encrypted[T]) -> _ResultProcessorType[T]:
-    """Return the function that opens envelopes of a type."""
+def opening(source: Encrypted[T], *, once: bool = False) -> _ResultProcessorType[T]:
+    """
+    Return the function that opens envelopes of a type.
+
+    Args:
+        source: the type.
+        once: whether it is used for one value only, so that nothing is to be remembered.
+    """
     settings, codec = source.settings, source.codec
     decode: Any = codec.decode
     quick: Any = codec.quick_decode
@@ -90,7 +96,7 @@ def opening(source: Encrypted[T]) -> _ResultProcessorType[T]:
         decode = quick = lambda data: MaskedStr(codec.decode(data))
     form = Form(decode, quick, partial(stored_bytes, stored_type=bytes))
     is_plain = not settings.slots and settings.match is None and settings.pad is None
-    opens = opening_plain if is_plain else opening_any
+    opens = opening_plain if is_plain and not once else opening_any
     open_ = opens(source.sealer, lambda: source.context, form)
     if not settings.is_text:
         return cast("_ResultProcessorType[T]", open_)

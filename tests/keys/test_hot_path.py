@@ -58,6 +58,7 @@ def test_no_lock_is_taken_for_a_value(parts: Parts, lockless: Callable[[Sealer],
         assert open_(seal(b"value")) == b"value"
         assert open_(indexed(b"value", "value")) == b"value"
         assert match("value") == [bytes(15)]
+        assert sealer.open(sealer.seal(b"value", context), context) == b"value"
 
     use()
     assert lockless(sealer) >= 8
