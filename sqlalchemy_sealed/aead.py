@@ -12,9 +12,9 @@ Key derivation is HKDF-SHA256 (RFC 5869) without salt, one `info` for each purpo
 from __future__ import annotations
 
 import os
-import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from hashlib import pbkdf2_hmac
+from itertools import islice, repeat
 from os import urandom
 from struct import Struct
 from typing import NoReturn
@@ -55,7 +55,7 @@ TAIL_SIZE = 12
 TAG_SIZE = 16
 
 SEALS_PER_PREFIX = 1 << 20
-"""How many messages a thread seals under one nonce prefix before it draws the next one."""
+"""How many messages a process seals under one nonce prefix before it draws the next one."""
 CACHED_PREFIXES = 1024
 """How many derived keys a reader holds for each data key; at most twice as many stay alive."""
 
@@ -138,17 +138,17 @@ class Xaes:
     Messages are `nonce (24) || ciphertext || tag (16)`. Safe to share between threads.
 
     Attributes:
-        writers: its `current` is what this thread seals with, once it has sealed. Who uses it by
-            itself counts its `left` down, draws a tail for each message, and stops at 0.
+        writer: what this process seals with at present, once it has sealed. Who uses it by itself
+            takes the next of its `tails` for each message, and another writer after the last one.
     """
 
-    __slots__ = ("__weakref__", "_cipher", "_mask", "_openers", "writers")
+    __slots__ = ("__weakref__", "_cipher", "_mask", "_openers", "writer")
 
     def __init__(self, key: bytes) -> None:
         self._cipher = Cipher(AES256(key), ECB())  # noqa: S305 - XAES is built on the bare block
         self._mask = _cmac_subkey(self._cipher.encryptor().update(bytes(16)))
         self._openers = OpenerCache(self)
-        self.writers = threading.local()
+        self.writer: Writer | None = None
         _alive.add(self)
 
     def seal(self, plaintext: bytes, aad: bytes) -> bytes:
@@ -158,11 +158,11 @@ class Xaes:
         Raises:
             ValueRefusedError: more than 2^31 - 1 bytes, the limit of the AES-GCM call.
         """
-        writer = getattr(self.writers, "current", None)
-        if writer is None or writer.left <= 0:
-            writer = self._new_writer()
-        writer.left -= 1
-        tail = urandom(TAIL_SIZE)
+        writer = self.writer
+        tail = None if writer is None else next(writer.tails, None)
+        if writer is None or tail is None:
+            writer = self.writer = Writer(self)
+            tail = next(writer.tails)
         try:
             return writer.prefix + tail + writer.encrypt(tail, plaintext, aad)
         except OverflowError:
@@ -179,12 +179,11 @@ class Xaes:
             ValueRefusedError: as `seal`.
         """
         count = len(plaintexts)
-        writer = getattr(self.writers, "current", None)
-        if writer is None or writer.left < count:
-            writer = self._new_writer()
-        if writer.left < count:  # More than one prefix is good for.
-            return [start + self.seal(plaintext, aad) for plaintext in plaintexts]
-        writer.left -= count
+        writer = self.writer
+        if writer is None or not writer.take(count):
+            writer = self.writer = Writer(self)
+            if not writer.take(count):  # More than one prefix is good for.
+                return [start + self.seal(plaintext, aad) for plaintext in plaintexts]
         start += writer.prefix
         encrypt = writer.encrypt
         try:
@@ -237,10 +236,6 @@ class Xaes:
         m2 = (_M2 | block) ^ self._mask
         return self._cipher.encryptor().update(m1.to_bytes(16, "big") + m2.to_bytes(16, "big"))
 
-    def _new_writer(self) -> _Writer:
-        writer = self.writers.current = _Writer(self)
-        return writer
-
     def __repr__(self) -> str:
         """Return a text without key material."""
         return "<Xaes>"
@@ -250,15 +245,30 @@ class Xaes:
         raise TypeError("an XAES key cannot be pickled")
 
 
-class _Writer:
-    """One thread's current nonce prefix, its derived key and what is left of its budget."""
+class Writer:
+    """
+    A nonce prefix, its derived key, and as many tails as it is good for.
 
-    __slots__ = ("encrypt", "left", "prefix")
+    Safe to share between threads: the steps of both iterators are made in C, under Python's lock,
+    so no tail is given away twice and no more of them than there are.
+
+    Attributes:
+        prefix: the first 12 bytes of the nonces.
+        encrypt: AES-256-GCM under the key of that prefix.
+        tails: the other 12 bytes, drawn from the operating system when they are asked for.
+    """
+
+    __slots__ = ("_left", "encrypt", "prefix", "tails")
 
     def __init__(self, xaes: Xaes) -> None:
         self.prefix = urandom(PREFIX_SIZE)
         self.encrypt: Encrypt = AESGCM(xaes.derive(self.prefix)).encrypt
-        self.left = SEALS_PER_PREFIX
+        self._left = repeat(TAIL_SIZE, SEALS_PER_PREFIX)
+        self.tails: Iterator[bytes] = map(urandom, self._left)
+
+    def take(self, count: int) -> bool:
+        """Use up so many tails, which the caller draws; whether there were that many."""
+        return len(list(islice(self._left, count))) == count
 
 
 class OpenerCache(dict[bytes, Decrypt]):
@@ -309,7 +319,7 @@ _alive: WeakSet[Xaes] = WeakSet()
 def _after_fork() -> None:
     """Let a forked child draw prefixes of its own: it has inherited those of its parent."""
     for xaes in list(_alive):
-        xaes.writers = threading.local()
+        xaes.writer = None
 
 
 if hasattr(os, "register_at_fork"):

@@ -12,8 +12,7 @@ results as they are.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from sqlalchemy import event
@@ -82,14 +81,20 @@ class Psycopg:
             for oid in SAME_IN_BOTH
         }
 
-    def loads_as_usual(self, adapters: Any, oids: Iterable[int]) -> bool:
+    def loads_as_usual(self, adapters: Any, oids: tuple[int, ...]) -> bool:
         """Whether no application has put another loader in the place of psycopg's own."""
         loader_of, text, binary = adapters.get_loader, self.text, self.binary
-        for oid in oids:
-            own_text, own_binary = self.loaders[oid]
+        for oid, own_text, own_binary in _own_loaders(oids):
             if loader_of(oid, text) is not own_text or loader_of(oid, binary) is not own_binary:
                 return False
         return True
+
+
+@lru_cache(1000)
+def _own_loaders(oids: tuple[int, ...]) -> list[tuple[int, Any, Any]]:
+    """Return each of these types once, with the two loaders that psycopg itself has for it."""
+    loaders = _psycopg().loaders
+    return [(oid, *loaders[oid]) for oid in set(oids)]
 
 
 class _Context:
@@ -118,7 +123,7 @@ def ask_for_binary(
         if oids and oids is not _UNKNOWN and _may_ask(context):
             own = getattr(cursor, "_cursor", cursor)
             psycopg = _psycopg()
-            if type(own) in psycopg.cursors and psycopg.loads_as_usual(own.adapters, set(oids)):
+            if type(own) in psycopg.cursors and psycopg.loads_as_usual(own.adapters, oids):
                 own.format = psycopg.binary
     return statement, parameters
 

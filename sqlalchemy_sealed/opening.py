@@ -119,10 +119,8 @@ def opening_plain(keys: Keys, context: Callable[[], Context], form: Form) -> Cal
             cache = keys.keeper.cache  # type: ignore[union-attr]
             known, ready = memo.now
             if known is cache and monotonic() < cache.open_attend_at:
-                found = ready.get(value[_START])
-                if found is not None:
-                    decrypt, aad = found
-                    return quick(decrypt(value[_TAIL], value[_SEALED], aad))
+                decrypt, aad = ready[value[_START]]
+                return quick(decrypt(value[_TAIL], value[_SEALED], aad))
         except _ELSEWHERE:
             pass
         opened = open_any(value)

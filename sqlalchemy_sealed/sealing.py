@@ -9,11 +9,9 @@ one call a value, which costs one AES-GCM call, 12 random bytes and little more.
 from __future__ import annotations
 
 from collections.abc import Callable
-from os import urandom
 from time import monotonic
 from typing import Any
 
-from .aead import TAIL_SIZE
 from .context import Context
 from .envelope import header, suite_of
 from .errors import NotConfiguredError, OptionError, SealedError, ValueRefusedError
@@ -22,8 +20,15 @@ from .padding import MAX_BLOCK, is_block
 from .padding import pad as add_padding
 from .unwrapped import Memo
 
-_ELSEWHERE = (AttributeError, OverflowError, TypeError, ValueError, SealedError)
-"""What sends a value the long way: no key at hand yet, or a value that is refused."""
+_ELSEWHERE = (
+    AttributeError,
+    OverflowError,
+    StopIteration,
+    TypeError,
+    ValueError,
+    SealedError,
+)
+"""What sends a value the long way: no key or tail at hand, or a value that is refused."""
 
 
 def sealing(  # noqa: PLR0913 - how values become bytes
@@ -62,11 +67,10 @@ def sealing(  # noqa: PLR0913 - how values become bytes
         try:
             cache = keys.keeper.cache  # type: ignore[union-attr]
             if monotonic() < cache.seal_attend_at:
-                writer = cache.primary.xaes.writers.current  # type: ignore[union-attr]
+                writer: Any = cache.primary.xaes.writer  # type: ignore[union-attr]
                 prefix, start, aad = current
-                if writer.prefix is prefix and writer.left > 0:
-                    writer.left -= 1
-                    tail = urandom(TAIL_SIZE)
+                if writer.prefix is prefix:
+                    tail = next(writer.tails)
                     return start + tail + writer.encrypt(tail, fast(value), aad)
         except _ELSEWHERE:
             pass  # Not sealed: go the long way, which says why.
@@ -87,7 +91,7 @@ def sealing(  # noqa: PLR0913 - how values become bytes
         except (ValueRefusedError, NotConfiguredError) as error:
             problem = error
         else:
-            prefix = key.xaes.writers.current.prefix
+            prefix = key.xaes.writer.prefix  # type: ignore[union-attr]
             current = (prefix, head + prefix, head + bound)
             return data
         raise problem.at(str(where))

@@ -11,7 +11,7 @@ from lock_places import locks_of
 
 from sqlalchemy_sealed import BlindIndex, Context, Encrypted, EncryptedString, Sealer, opening
 from sqlalchemy_sealed import sealer as sealers
-from sqlalchemy_sealed.aead import PREFIX_SIZE, Xaes
+from sqlalchemy_sealed.aead import PREFIX_SIZE, SEALS_PER_PREFIX, Xaes
 from sqlalchemy_sealed.envelope import HEADER_SIZE
 from sqlalchemy_sealed.errors import AuthenticationError, OpenError, UnknownKeyError
 
@@ -128,7 +128,8 @@ def test_the_short_way_ends_with_the_primary(sealer: Sealer) -> None:
     sealer.rotate()
     third = seal(b"three")
     assert third[:12] != second[:12]
-    sealer.kept().cache.primary.xaes.writers.current.left = 0
+    writer = sealer.kept().cache.primary.xaes.writer
+    assert not writer.take(SEALS_PER_PREFIX)
     fourth = seal(b"four")
     assert fourth[:12] == third[:12]
     assert fourth[12:24] != third[12:24]
@@ -156,10 +157,10 @@ def test_prefixes_that_are_remembered_are_bounded(
     monkeypatch.setattr(opening, "REMEMBERED", 4)
     context = Context("a.b")
     open_ = sealer.opening(context)
-    writer = sealer.kept().cache.primary.xaes.writers
+    xaes = sealer.kept().cache.primary.xaes
     for number in range(20):
         sealer.seal(b"", context)
-        writer.current.left = 0  # The next one draws another prefix.
+        xaes.writer = None  # The next one draws another prefix.
         assert open_(sealer.seal(b"%d" % number, context)) == b"%d" % number
         remembered = [memo.now[1] for memo in sealer.kept().cache._unwrapped._memos]
         assert max(map(len, remembered)) <= 4
