@@ -18,13 +18,16 @@ from type_tables import COLUMNS, rows_of
 from type_ways import OURS, PLAIN, Way
 
 BATCH = 1000
+ORM, CIPHER, PACKAGE = (
+    "sqlalchemy.orm",
+    "sqlalchemy.orm, AESGCM of cryptography",
+    "sqlalchemy.orm, sqlalchemy_sealed",
+)
+COLLECTED = ", garbage collected after the first"
 IMPORTS = {
-    "nothing": "pass",
-    "sqlalchemy.orm": "import sqlalchemy.orm",
-    "sqlalchemy.orm, AESGCM of cryptography": (
-        "import sqlalchemy.orm, cryptography.hazmat.primitives.ciphers.aead"
-    ),
-    "sqlalchemy.orm, sqlalchemy_sealed": "import sqlalchemy.orm, sqlalchemy_sealed",
+    ORM: ("sqlalchemy.orm",),
+    CIPHER: ("sqlalchemy.orm", "cryptography.hazmat.primitives.ciphers.aead"),
+    PACKAGE: ("sqlalchemy.orm", "sqlalchemy_sealed"),
 }
 
 
@@ -77,17 +80,28 @@ def _peak(session: Session, model: Any, rows: int) -> float:
 
 
 def import_times(rounds: int) -> dict[str, float]:
-    """Return the milliseconds that a new Python takes for some imports, by what is imported."""
-    times: dict[str, list[float]] = {name: [] for name in IMPORTS}
+    """
+    Return the milliseconds that a new Python takes for some imports, by what is imported.
+
+    The garbage collector has its first full run, over all that SQLAlchemy has made, during
+    whatever is imported next. So each import is timed with such a run before what comes after
+    SQLAlchemy, too. The end of the process, which takes the modules apart, is left out.
+    """
+    scripts = {}
+    for name, (first, *then) in IMPORTS.items():
+        after = "".join(f"import {each}; " for each in then)
+        scripts[name] = f"import os, gc, {first}; {after}os._exit(0)"
+        scripts[name + COLLECTED] = f"import os, gc, {first}; gc.collect(); {after}os._exit(0)"
+    times: dict[str, list[float]] = {name: [] for name in scripts}
     # An installed package has its bytecode.
     own = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    order = list(IMPORTS)
+    order = list(scripts)
     shuffler = random.Random(3)
     for number in range(rounds + 1):
         shuffler.shuffle(order)
         for name in order:
             start = time.perf_counter()
-            subprocess.run([sys.executable, "-c", IMPORTS[name]], check=True, env=own)
+            subprocess.run([sys.executable, "-c", scripts[name]], check=True, env=own)
             if number:  # The first one may write bytecode.
                 times[name].append((time.perf_counter() - start) * 1000)
     return {name: statistics.median(each) for name, each in times.items()}

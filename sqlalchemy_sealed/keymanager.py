@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection
 
@@ -31,7 +32,9 @@ from .keylife import (
 from .keymaking import new_data_key, new_index_key, own_data_key
 from .keys import DataKey, KeyKind, KeyRecord, Keyset, KeyState, by_place
 from .protocols import KEKProvider, Keystore, load_all
-from .rewrapping import Progress, Rewrapped, rewrap_all
+
+if TYPE_CHECKING:
+    from .rewrapping import Progress, Rewrapped
 
 
 class KeyManager:
@@ -330,6 +333,8 @@ class KeyManager:
             KeystoreError: the keystore cannot be read or written.
             ProviderError: the provider cannot be asked (any more). What was rewrapped is kept.
         """
+        from .rewrapping import rewrap_all  # noqa: PLC0415 - only this needs it
+
         records = None if names is None else self.records(names)
         return rewrap_all(self.keystore, records, self.provider, progress)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 from weakref import WeakSet
 
@@ -116,6 +115,8 @@ class Unwrapped:
             for record in records:
                 one(record)
             return
+        from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - only this needs it
+
         with ThreadPoolExecutor(PARALLEL, "sqlalchemy-sealed keys") as pool:
             for _ in pool.map(one, records):
                 pass

@@ -17,7 +17,8 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, NoSuchTableError, SAWarning, SQLAlchemyError
 from sqlalchemy.types import TypeEngine
 
-from ..codecs import BytesCodec, Codec, TextCodec, codec_for
+from ..codecs import Codec, TextCodec, codec_for
+from ..codecs.binary import BytesCodec
 from ..context import Context
 from ..envelope import MAGIC, from_text, parse, to_text
 from ..environment import configure_from_env

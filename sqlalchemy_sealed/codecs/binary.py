@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from sqlalchemy import types as sa
+
 from ..errors import ValueRefusedError
 from .base import Codec, check_size, not_decoded, refuse_type
 
@@ -86,3 +88,10 @@ class UuidCodec(Codec[Any]):
             not_decoded("a UUID")
         value = UUID(bytes=data)
         return value if self.as_uuid else str(value)
+
+
+def codec_of(inner: sa.LargeBinary | sa.Uuid[Any]) -> Codec[Any]:
+    """Return the codec for a type of SQLAlchemy."""
+    if isinstance(inner, sa.Uuid):
+        return UuidCodec(bool(inner.as_uuid))
+    return BytesCodec(inner.length)

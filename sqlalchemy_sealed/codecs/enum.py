@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from sqlalchemy import types as sa
+
 from ..errors import OptionError, ValueRefusedError
 from .base import Codec, not_decoded, refuse_type
 
@@ -65,3 +67,10 @@ class EnumCodec(Codec[Any]):
             if name.encode() == data:
                 return name if self.enum_class is None else self.enum_class[name]
         not_decoded("a name of the enumeration")
+
+
+def codec_of(inner: sa.Enum) -> EnumCodec:
+    """Return the codec for an `Enum` of SQLAlchemy."""
+    if inner.enum_class is None:
+        return EnumCodec(None, tuple(inner.enums))
+    return EnumCodec(inner.enum_class, tuple(member.name for member in inner.enum_class))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import NoReturn
+from typing import Any, NoReturn
+
+from sqlalchemy import types as sa
 
 from ..errors import OptionError, ValueRefusedError
 from .base import TextFormCodec, check_size, refuse_type
@@ -194,3 +196,18 @@ _ANY_SIZE = DecimalCodec()
 
 def _refuse_nan() -> NoReturn:
     raise ValueRefusedError("a NaN cannot be found: it does not equal itself")
+
+
+def codec_of(inner: sa.TypeEngine[Any]) -> TextFormCodec[Any]:
+    """Return the codec for a `Boolean`, `Integer`, `Float` or `Numeric` of SQLAlchemy."""
+    match inner:
+        case sa.Boolean():
+            return BooleanCodec()
+        case sa.Integer():
+            return IntegerCodec()
+        # Float was a Numeric until SQLAlchemy 2.1. Its precision counts bits, not digits.
+        case sa.Float() if inner.asdecimal:
+            return DecimalCodec()
+        case sa.Numeric() if inner.asdecimal:
+            return DecimalCodec(inner.precision, inner.scale)
+    return FloatCodec()

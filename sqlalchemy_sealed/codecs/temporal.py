@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta, timezone
-from typing import TypeVar
+from typing import Any, TypeVar
+
+from sqlalchemy import types as sa
 
 from ..errors import ValueRefusedError
 from .base import TextFormCodec, refuse_type
@@ -182,3 +184,15 @@ def _offset(value: datetime | time) -> timedelta:
     offset = value.utcoffset()
     assert offset is not None  # noqa: S101 - it was checked
     return offset
+
+
+def codec_of(inner: sa.DateTime | sa.Date | sa.Time | sa.Interval) -> TextFormCodec[Any]:
+    """Return the codec for a type of SQLAlchemy."""
+    match inner:
+        case sa.DateTime():
+            return DateTimeCodec(bool(inner.timezone))
+        case sa.Time():
+            return TimeCodec(bool(inner.timezone))
+        case sa.Interval():
+            return IntervalCodec()
+    return DateCodec()

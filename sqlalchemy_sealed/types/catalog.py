@@ -11,7 +11,6 @@ from uuid import UUID
 
 from sqlalchemy import types as sa
 
-from ..codecs import EnumCodec
 from .base import Encrypted
 from .options import Options
 
@@ -249,6 +248,6 @@ class EncryptedEnum(Encrypted[E]):
 
     def __repr__(self) -> str:
         """Return the call that makes this type, by the names of the enumeration."""
-        names: Sequence[str] = self.codec.names if isinstance(self.codec, EnumCodec) else ()
+        names: Sequence[str] = getattr(self.codec, "names", ())
         head, _, tail = super().__repr__().partition("(")
         return f"{head}({', '.join(map(repr, names))}, {tail}"

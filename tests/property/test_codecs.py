@@ -15,22 +15,12 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from sqlalchemy_sealed.codecs import (
-    BooleanCodec,
-    BytesCodec,
-    Codec,
-    DateCodec,
-    DateTimeCodec,
-    DecimalCodec,
-    EnumCodec,
-    FloatCodec,
-    IntegerCodec,
-    IntervalCodec,
-    JSONCodec,
-    TextCodec,
-    TimeCodec,
-    UuidCodec,
-)
+from sqlalchemy_sealed.codecs import Codec, TextCodec
+from sqlalchemy_sealed.codecs.binary import BytesCodec, UuidCodec
+from sqlalchemy_sealed.codecs.enum import EnumCodec
+from sqlalchemy_sealed.codecs.json import JSONCodec
+from sqlalchemy_sealed.codecs.numbers import BooleanCodec, DecimalCodec, FloatCodec, IntegerCodec
+from sqlalchemy_sealed.codecs.temporal import DateCodec, DateTimeCodec, IntervalCodec, TimeCodec
 from sqlalchemy_sealed.errors import DecodingError, ValueRefusedError
 
 # A slow machine is not a failure.

@@ -15,21 +15,11 @@ from hypothesis import strategies as st
 from property.strategies import texts, untimed
 
 from sqlalchemy_sealed import BlindIndex
-from sqlalchemy_sealed.codecs import (
-    BooleanCodec,
-    BytesCodec,
-    Codec,
-    DateCodec,
-    DateTimeCodec,
-    DecimalCodec,
-    EnumCodec,
-    FloatCodec,
-    IntegerCodec,
-    IntervalCodec,
-    TextCodec,
-    TimeCodec,
-    UuidCodec,
-)
+from sqlalchemy_sealed.codecs import Codec, TextCodec
+from sqlalchemy_sealed.codecs.binary import BytesCodec, UuidCodec
+from sqlalchemy_sealed.codecs.enum import EnumCodec
+from sqlalchemy_sealed.codecs.numbers import BooleanCodec, DecimalCodec, FloatCodec, IntegerCodec
+from sqlalchemy_sealed.codecs.temporal import DateCodec, DateTimeCodec, IntervalCodec, TimeCodec
 from sqlalchemy_sealed.index import SLOT_BITS
 from sqlalchemy_sealed.normalizers import normalized
 

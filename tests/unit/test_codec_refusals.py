@@ -15,23 +15,12 @@ import pytest
 import sqlalchemy as sa
 
 from sqlalchemy_sealed import EncryptedString
-from sqlalchemy_sealed.codecs import (
-    BooleanCodec,
-    BytesCodec,
-    Codec,
-    DateCodec,
-    DateTimeCodec,
-    DecimalCodec,
-    EnumCodec,
-    FloatCodec,
-    IntegerCodec,
-    IntervalCodec,
-    JSONCodec,
-    TextCodec,
-    TimeCodec,
-    UuidCodec,
-    codec_for,
-)
+from sqlalchemy_sealed.codecs import Codec, TextCodec, codec_for
+from sqlalchemy_sealed.codecs.binary import BytesCodec, UuidCodec
+from sqlalchemy_sealed.codecs.enum import EnumCodec
+from sqlalchemy_sealed.codecs.json import JSONCodec
+from sqlalchemy_sealed.codecs.numbers import BooleanCodec, DecimalCodec, FloatCodec, IntegerCodec
+from sqlalchemy_sealed.codecs.temporal import DateCodec, DateTimeCodec, IntervalCodec, TimeCodec
 from sqlalchemy_sealed.errors import DecodingError, OptionError, ValueRefusedError
 
 

@@ -14,9 +14,13 @@ from uuid import UUID
 import pytest
 from vectors.layout import Vector, read_all
 
-from sqlalchemy_sealed import BlindIndex, codecs, normalizers
+from sqlalchemy_sealed import BlindIndex, normalizers
 from sqlalchemy_sealed.aead import derive
-from sqlalchemy_sealed.codecs import Codec
+from sqlalchemy_sealed.codecs import Codec, TextCodec
+from sqlalchemy_sealed.codecs.binary import BytesCodec, UuidCodec
+from sqlalchemy_sealed.codecs.enum import EnumCodec
+from sqlalchemy_sealed.codecs.numbers import BooleanCodec, DecimalCodec, FloatCodec, IntegerCodec
+from sqlalchemy_sealed.codecs.temporal import DateCodec, DateTimeCodec, IntervalCodec, TimeCodec
 from sqlalchemy_sealed.context import pack
 from sqlalchemy_sealed.errors import DecodingError, ValueRefusedError
 from sqlalchemy_sealed.index import SLOT_BITS, search_function, slots_function
@@ -36,20 +40,20 @@ class Status(Enum):
 
 
 CODECS: dict[str, Codec[Any]] = {
-    "text": codecs.TextCodec(),
-    "bytes": codecs.BytesCodec(),
-    "uuid": codecs.UuidCodec(),
-    "boolean": codecs.BooleanCodec(),
-    "integer": codecs.IntegerCodec(),
-    "decimal": codecs.DecimalCodec(),
-    "float": codecs.FloatCodec(),
-    "date": codecs.DateCodec(),
-    "datetime": codecs.DateTimeCodec(),
-    "aware-datetime": codecs.DateTimeCodec(timezone=True),
-    "time": codecs.TimeCodec(),
-    "aware-time": codecs.TimeCodec(timezone=True),
-    "interval": codecs.IntervalCodec(),
-    "enumeration": codecs.EnumCodec(Status, ("ACTIVE",)),
+    "text": TextCodec(),
+    "bytes": BytesCodec(),
+    "uuid": UuidCodec(),
+    "boolean": BooleanCodec(),
+    "integer": IntegerCodec(),
+    "decimal": DecimalCodec(),
+    "float": FloatCodec(),
+    "date": DateCodec(),
+    "datetime": DateTimeCodec(),
+    "aware-datetime": DateTimeCodec(timezone=True),
+    "time": TimeCodec(),
+    "aware-time": TimeCodec(timezone=True),
+    "interval": IntervalCodec(),
+    "enumeration": EnumCodec(Status, ("ACTIVE",)),
 }
 
 
