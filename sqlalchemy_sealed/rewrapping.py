@@ -181,11 +181,6 @@ def _one_by_one(provider: KEKProvider) -> RewrapMany:
     return rewrap_many
 
 
-def _is_word(wrapped: object) -> bool:
-    """Whether this can be a wrapped key, which is ASCII without white space."""
-    return isinstance(wrapped, str) and wrapped.isascii() and wrapped.split(None, 1) == [wrapped]
-
-
 def _no_answer() -> ProviderError:
     """Return the error for what can be no wrapped key: it would take the place of the old one."""
     return ProviderError("the KEK provider returned no wrapped key; the old one is kept")
@@ -236,7 +231,9 @@ class _Writing:
             self._add(self._write(self._taken()))
 
     def put(self, record: KeyRecord, wrapped: str) -> None:
-        if not _is_word(wrapped):
+        # It can be a wrapped key, which is ASCII without white space.
+        is_word = isinstance(wrapped, str) and wrapped.isascii()
+        if not (is_word and wrapped.split(None, 1) == [wrapped]):
             self.fail(record, _no_answer())
             return
         self._waiting.append((record, record.with_wrapped(wrapped)))

@@ -12,6 +12,7 @@ from ..keys import KeyKind, KeyRecord
 Place = tuple[KeyKind, int]
 """Kind and generation: what a key name has one record of."""
 _KEPT = attrgetter("name", "kind", "generation", "key_id")
+_NONE: dict[Place, KeyRecord] = {}
 
 
 class RecordBook:
@@ -30,13 +31,18 @@ class RecordBook:
         self._put(records)
 
     def _put(self, records: Iterable[KeyRecord]) -> None:
+        names, ids = self._names, self._ids
+        name: str | None = None
+        places: dict[Place, KeyRecord] = {}
         for record in records:
-            places = self._names.setdefault(record.name, {})
-            place = place_of(record)
-            if place in places or record.key_id in self._ids:
+            if record.name != name:
+                name = record.name
+                places = names.setdefault(name, {})
+            place, key_id = (record.kind, record.generation), record.key_id
+            if place in places or key_id in ids:
                 raise taken(record)
             places[place] = record
-            self._ids.add(record.key_id)
+            ids.add(key_id)
 
     @property
     def records(self) -> tuple[KeyRecord, ...]:
@@ -64,7 +70,7 @@ class RecordBook:
         book = self._copy({old.name for old, _ in pairs})
         names = book._names
         for old, new in pairs:
-            places, place = names.get(old.name, {}), (old.kind, old.generation)
+            places, place = names.get(old.name, _NONE), (old.kind, old.generation)
             stored = places.get(place)
             if stored is not old and stored != old:
                 raise changed(old)

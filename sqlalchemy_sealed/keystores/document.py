@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import re
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
-from typing import Any
+from operator import attrgetter, is_, itemgetter
+from typing import Any, TypeVar
 
 from ..errors import KeystoreError
-from ..keys import KeyRecord
+from ..keys import KeyRecord, records_of
 from .fields import (
     ID,
     KINDS,
@@ -24,58 +25,89 @@ from .fields import (
 )
 
 FORMAT = "sqlalchemy-sealed keystore 1"
-# The texts are those that JSON holds as they are.
+# The texts are those that JSON holds as they are. A line of anything else is found as nothing.
 _lines_of_ours = re.compile(
-    r'^  \{"name": "([^"\\\x00-\x1f\ud800-\udfff]*+)", '
+    r'^(?:  (\{"name": "([^"\\\x00-\x1f\ud800-\udfff]*+)", '
     rf'"kind": "({"|".join(KINDS)})", "generation": ([1-9][0-9]{{0,9}}+), "id": "({ID})", '
-    rf'"wrapped": "([ !#-\[\]-\x7f]*+)", "created": "({TIME})", '
+    rf'"wrapped": )"([ !#-\[\]-\x7f]*+)"(, "created": "({TIME})", '
     rf'"index_key_id": (?:null|"({ID})"), "state": "({"|".join(STATES)})"'
-    rf'(?:, "bridge_key_id": "({ID})")?(?:, "due": "({TIME})")?\}}(?:,\n|\Z)',
+    rf'(?:, "bridge_key_id": "({ID})"|)(?:, "due": "({TIME})"|)\}})(?:,\n|\Z)|)',
     re.MULTILINE,
 ).findall
+_head, _tail = itemgetter(0), itemgetter(6)
 _SOME = 30_000
 """How many characters are read at once, where nobody waits for all of them: some 100 lines."""
 _encode = json.encoder.encode_basestring
 _HEAD, _BETWEEN, _TAIL = f'{{"format": {_encode(FORMAT)},\n "keys": [\n', ",\n", "\n ]}\n"
 _START, _END = len(_HEAD), -len(_TAIL)
+_id = attrgetter("key_id")
+T = TypeVar("T")
 
 
 class Lines:
     """
-    The lines of records, each made once. To be asked for all records of a keystore.
+    The lines of records, of which all but the wrapped key is made once.
 
     Args:
         records: such as were read, no two of them with the same id.
-        texts: their lines, as `to_document` wrote them.
+        heads: of each line, what `to_document` wrote before the wrapped key.
+        tails: and after it.
     """
 
-    __slots__ = ("_records", "_texts")
+    __slots__ = ("_heads", "_records", "_tails")
 
-    def __init__(self, records: Sequence[KeyRecord] = (), texts: Iterable[str] = ()) -> None:
-        self._records = {record.key_id: record for record in records}
-        self._texts = dict(zip((record.key_id for record in records), texts, strict=True))
+    def __init__(
+        self,
+        records: Iterable[KeyRecord] = (),
+        heads: Iterable[str] = (),
+        tails: Iterable[str] = (),
+    ) -> None:
+        self._records, self._heads, self._tails = list(records), list(heads), list(tails)
 
     def of(self, records: Iterable[KeyRecord]) -> list[str]:
         """
         Return the lines of records, and forget those of all others.
 
+        To be asked for all records of a keystore; soonest done in the order of the time before.
+
         Raises:
             ConfigurationError: a record that could not be read again.
             ValueError: two of them have the same id.
         """
-        records = tuple(records)
-        now = {record.key_id: record for record in records}
-        if len(now) != len(records):
-            raise ValueError("two records have the same id")
-        known, before = self._records.get, self._texts
+        now = list(records)
+        before, heads, tails = self._in_order(now)
+        made = {
+            place: _around(record)
+            for place, (record, old) in enumerate(zip(now, before, strict=True))
+            if record is not old and not (old and is_rewrapped(old, record))
+        }
+        if made:
+            heads, tails = heads.copy(), tails.copy()
+        for place, (head, tail) in made.items():
+            heads[place], tails[place] = head, tail
         texts = [
-            before[key_id]
-            if (old := known(key_id)) is record
-            else _line_after(record, old, before[key_id] if old else "")
-            for key_id, record in now.items()
+            f"  {head}{_encode(record.wrapped)}{tail}"
+            for record, head, tail in zip(now, heads, tails, strict=True)
         ]
-        self._records, self._texts = now, dict(zip(now, texts, strict=True))
+        self._records, self._heads, self._tails = now, heads, tails
         return texts
+
+    def _in_order(
+        self, records: Sequence[KeyRecord]
+    ) -> tuple[Sequence[KeyRecord | None], list[str], list[str]]:
+        """Return what is known of the same ids: their records and lines, or nothing of some."""
+        before = self._records
+        if len(records) == len(before) and all(map(is_, map(_id, records), map(_id, before))):
+            return before, self._heads, self._tails
+        places: dict[bytes, int] = {each.key_id: place for place, each in enumerate(before)}
+        if len(set(map(_id, records))) != len(records):
+            raise ValueError("two records have the same id")
+        at = [places.get(each.key_id) for each in records]
+        return (
+            [None if place is None else before[place] for place in at],
+            ["" if place is None else self._heads[place] for place in at],
+            ["" if place is None else self._tails[place] for place in at],
+        )
 
 
 def to_document(records: Iterable[KeyRecord], lines: Lines | None = None) -> str:
@@ -93,18 +125,6 @@ def to_document(records: Iterable[KeyRecord], lines: Lines | None = None) -> str
     return f"{_HEAD}{_BETWEEN.join((lines or Lines()).of(records))}{_TAIL}"
 
 
-def _line_after(record: KeyRecord, before: KeyRecord | None, text: str) -> str:
-    """Return the line of a record. Where it was rewrapped and nothing else, of its line before."""
-    new = record.wrapped
-    if before is None or not (before.wrapped and new and new.isascii()):
-        return f"  {line(record)}"
-    if not is_rewrapped(before, record):
-        return f"  {line(record)}"
-    # A text in JSON has no quotation mark of its own, so nothing but the member begins like this.
-    member = '"wrapped": '
-    return text.replace(member + _encode(before.wrapped), member + _encode(new), 1)
-
-
 def line(record: KeyRecord) -> str:
     """
     Return the JSON text of `to_fields(record)`, for a third of the work.
@@ -112,58 +132,83 @@ def line(record: KeyRecord) -> str:
     Raises:
         ConfigurationError: a record that could not be read again.
     """
+    head, tail = _around(record)
+    return f"{head}{_encode(record.wrapped)}{tail}"
+
+
+def _around(record: KeyRecord) -> tuple[str, str]:
+    """Return what stands before and after the wrapped key in a line."""
     check(record)
     index, bridge, due = record.index_key_id, record.bridge_key_id, record.due
     bridged = "" if bridge is None else f', "bridge_key_id": "{bridge.hex()}"'
     ends = "" if due is None else f', "due": "{due.isoformat()}"'
-    return (
+    head = (
         f'{{"name": {_encode(record.name)}, "kind": "{record.kind}", '
-        f'"generation": {record.generation}, "id": "{record.key_id.hex()}", '
-        f'"wrapped": {_encode(record.wrapped)}, "created": "{record.created.isoformat()}", '
+        f'"generation": {record.generation}, "id": "{record.key_id.hex()}", "wrapped": '
+    )
+    tail = (
+        f', "created": "{record.created.isoformat()}", '
         f'"index_key_id": {_quoted(index)}, "state": "{record.state}"{bridged}{ends}}}'
     )
+    return head, tail
 
 
 def _quoted(key_id: bytes | None) -> str:
     return "null" if key_id is None else f'"{key_id.hex()}"'
 
 
-def _of_lines(found: Iterable[tuple[str, ...]], before: int) -> list[KeyRecord]:
+def _of_lines(found: Sequence[tuple[str, ...]], before: int) -> list[KeyRecord]:
     """
     Return the records of lines that were found, of which nothing else is left to be checked.
 
     Args:
-        found: the groups of each line.
+        found: the groups of each line, at least one.
         before: how many records stand before these.
 
     Raises:
         KeystoreError: no such generation, time, or state.
     """
-    records: list[KeyRecord] = []
-    moment, to_bytes, put = datetime.fromisoformat, bytes.fromhex, records.append
+    records = _made(found)
+    if records is not None:
+        return records
+    bad = (n for n, each in enumerate(found, before + 1) if _made([each]) is None)
+    raise not_a_record(next(bad))
+
+
+def _made(found: Sequence[tuple[str, ...]]) -> list[KeyRecord] | None:
+    """Return the records of lines, None if one of them has none: field by field, not by line."""
+    _, names, kinds, numbers, ids, wrapped, _, created, indexes, states, bridges, dues = zip(
+        *found, strict=True
+    )
+    generations = list(map(int, numbers))
+    if max(generations) > MAX_GENERATION:
+        return None
+    if ("" in wrapped or "destroyed" in states) and any(
+        bool(each) == (state == "destroyed") for each, state in zip(wrapped, states, strict=True)
+    ):
+        return None
     try:
-        for name, kind, number, key_id, wrapped, created, index, state, bridge, due in found:
-            generation = int(number)
-            if generation > MAX_GENERATION or (state == "destroyed") == bool(wrapped):
-                break
-            record = KeyRecord(
-                name,
-                KINDS[kind],
-                generation,
-                to_bytes(key_id),
+        return records_of(
+            zip(
+                names,
+                map(KINDS.__getitem__, kinds),
+                generations,
+                map(bytes.fromhex, ids),
                 wrapped,
-                moment(created),
-                to_bytes(index) if index else None,
-                to_bytes(bridge) if bridge else None,
-                STATES[state],
-                moment(due) if due else None,
+                map(datetime.fromisoformat, created),
+                _each(bytes.fromhex, indexes),
+                _each(bytes.fromhex, bridges),
+                map(STATES.__getitem__, states),
+                _each(datetime.fromisoformat, dues),
+                strict=True,
             )
-            put(record)
-        else:
-            return records
+        )
     except ValueError:
-        pass
-    raise not_a_record(before + len(records) + 1)
+        return None
+
+
+def _each(read: Callable[[str], T], texts: Iterable[str]) -> list[T | None]:
+    return [read(text) if text else None for text in texts]
 
 
 def from_document(text: str | bytes) -> list[KeyRecord]:
@@ -193,13 +238,14 @@ class Reading:
             that does it, this is found out on the way.
     """
 
-    __slots__ = ("_at", "_end", "_lines", "_lock", "_ours", "_text", "records")
+    __slots__ = ("_at", "_end", "_heads", "_lock", "_ours", "_tails", "_text", "records")
 
     def __init__(self, text: str | bytes) -> None:
         self._text = text
         self._lock = threading.Lock()
         self._ours, self._at, self._end = "", _START, 0
-        self._lines: list[str] = []
+        self._heads: list[str] = []
+        self._tails: list[str] = []
         self.records: list[KeyRecord] = []
         if isinstance(text, bytes):
             try:
@@ -219,13 +265,15 @@ class Reading:
         if not self._ours:
             return sum(1 for record in self.records if record.wrapped)
         # A text in JSON has no quotation mark of its own, so nothing but the member is like this.
-        destroyed = self._ours.count('"wrapped": ""')
+        destroyed = self._ours.count('"state": "destroyed"')
         return self._ours.count("\n", _START, self._end) + 1 - destroyed
 
     @property
     def lines(self) -> Lines:
         """The lines of all records, once these are made; none where they are spaced otherwise."""
-        return Lines(self.records, self._lines) if self._lines else Lines()
+        if not self._heads:
+            return Lines()
+        return Lines(self.records, self._heads, self._tails)
 
     def __iter__(self) -> Iterator[KeyRecord]:
         """Yield the records."""
@@ -242,17 +290,17 @@ class Reading:
             if text and start <= self._end:
                 end = text.find(_BETWEEN, start + _SOME, self._end)
                 end = self._end if end < 0 else end
-                some = text[start:end]
-                lines, found = some.split(_BETWEEN), _lines_of_ours(some)
-                if len(found) == len(lines) == some.count("\n") + 1:
+                found = _lines_of_ours(text[start:end])
+                if all(map(_head, found)):
                     self.records += _of_lines(found, len(self.records))
-                    self._lines += lines
+                    self._heads += map(_head, found)
+                    self._tails += map(_tail, found)
                     self._at = end + len(_BETWEEN)
                 else:
                     # It is spaced in another way, or has a name that JSON escapes, or the time of
                     # another zone. To JSON, each line before these is one record as well.
                     self.records = _of_json(self._text)
-                    self._ours, self._lines = "", []
+                    self._ours, self._heads, self._tails = "", [], []
             return len(self.records) > known
 
 

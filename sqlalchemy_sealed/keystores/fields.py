@@ -14,7 +14,7 @@ ID = "[0-9a-f]{16}"
 """How an id of 8 bytes is written."""
 TIME = (
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}T(?:[01][0-9]|2[0-3]):[0-9]{2}:[0-9]{2}"
-    r"(?:\.(?!000000)[0-9]{6})?\+00:00"
+    r"(?:\.(?!000000)[0-9]{6}|)\+00:00"
 )
 """A time of UTC as `isoformat` writes it. A month 13, and so on, it refuses itself."""
 KINDS = {each.value: each for each in KeyKind}
@@ -47,9 +47,15 @@ def check(record: KeyRecord) -> None:
 
 
 def is_rewrapped(old: KeyRecord, new: KeyRecord) -> bool:
-    """Whether a record was made of another one by `with_wrapped`: nothing else is different."""
+    """
+    Whether a record was made of a sound one by `with_wrapped`, and is sound itself.
+
+    Nothing else is different. It is not looked at any more.
+    """
     return (
-        old.name is new.name
+        bool(old.wrapped and new.wrapped)
+        and new.wrapped.isascii()
+        and old.name is new.name
         and old.kind is new.kind
         and old.generation is new.generation
         and old.key_id is new.key_id

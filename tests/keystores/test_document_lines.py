@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -67,7 +68,8 @@ def test_only_lines_of_changed_records_are_made(
 ) -> None:
     """Where a record was rewrapped, not even that. The file is as if all lines were made anew."""
     made: list[KeyRecord] = []
-    monkeypatch.setattr(document, "line", lambda each: made.append(each) or line(each))
+    make = document._around
+    monkeypatch.setattr(document, "_around", lambda each: made.append(each) or make(each))
     keystore = FileKeystore(tmp_path / "keys.json")
     olds = [record(name, n) for name in ("a", "b") for n in range(1, 51)]
     keystore.add(*olds)
@@ -96,6 +98,62 @@ def test_the_line_of_a_rewrapped_record_is_that_of_a_new_one(kind: str, wrapped:
             lines.of([after])
     else:
         assert lines.of([after]) == [f"  {expected}"]
+
+
+CHANGES = {
+    "name": "other",
+    "kind": KeyKind.INDEX,
+    "generation": 7,
+    "created": LATER,
+    "index_key_id": b"another.",
+    "bridge_key_id": b"8 bytes.",
+    "state": KeyState.DISABLED,
+    "due": LATER,
+}
+
+
+@pytest.mark.parametrize("field", CHANGES)
+def test_a_record_that_is_different_in_more_than_its_wrapped_key_has_a_new_line(field: str) -> None:
+    """Whatever else it is."""
+    before, lines = record(), Lines()
+    lines.of([before])
+    after: KeyRecord = replace(before, wrapped="new", **{field: CHANGES[field]})  # type: ignore[arg-type]
+    assert lines.of([after]) == [f"  {line(after)}"]
+
+
+def test_lines_stay_with_their_records(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In another order, with some gone and others come, changed or not; few are made anew."""
+    made: list[KeyRecord] = []
+    make, lines = document._around, Lines()
+    monkeypatch.setattr(document, "_around", lambda each: made.append(each) or make(each))
+    a, b, c, d = (record(name, index) for index, name in enumerate("abcd", 1))
+    rewrapped, disabled = b.with_wrapped("new"), c.with_state(KeyState.DISABLED)
+    lines.of([a, b, c])
+    for now, new in (
+        ([b, a, c], []),
+        ([c, rewrapped], []),
+        ([disabled, rewrapped, d], [disabled, d]),
+        ([d, a], [a]),
+        ([a, d, b], [b]),
+        ([], []),
+    ):
+        made.clear()
+        texts = lines.of(now)
+        assert made == new
+        assert texts == [f"  {line(each)}" for each in now]
+    lines.of([a, b])
+    with pytest.raises(ValueError, match="same id"):
+        lines.of([a, replace(b, key_id=a.key_id)])
+
+
+@pytest.mark.parametrize("bad", [{"due": datetime(2027, 1, 1)}, {"wrapped": b"new"}], ids=str)  # noqa: DTZ001
+def test_lines_that_cannot_be_made_leave_the_others_as_they_were(bad: dict[str, Any]) -> None:
+    """A change of which nothing is written is not remembered in part."""
+    lines, olds = Lines(), [record(), record(generation=2)]
+    lines.of(olds)
+    with pytest.raises((ConfigurationError, TypeError)):
+        lines.of([olds[0].with_state(KeyState.DISABLED), replace(olds[1], **bad)])
+    assert lines.of(olds) == [f"  {line(each)}" for each in olds]
 
 
 def test_a_record_that_another_process_changed_has_a_new_line(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -133,9 +133,10 @@ def test_a_file_is_read_once_though_it_is_written_meanwhile(
     made: list[str] = []
     make = document._of_lines
 
-    def making(found: list[tuple[str, ...]], before: int) -> list[KeyRecord]:
-        made.extend(key_id for _, _, _, key_id, *_ in found)
-        return make(found, before)
+    def making(found: Sequence[tuple[str, ...]], before: int) -> list[KeyRecord]:
+        records = make(found, before)
+        made.extend(each.key_id.hex() for each in records)
+        return records
 
     monkeypatch.setattr(document, "_of_lines", making)
     monkeypatch.setattr(rewrapping, "BATCH", 50)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pickle
-from dataclasses import replace
+from dataclasses import FrozenInstanceError, fields, replace
+from datetime import UTC, datetime
 
 import pytest
 
@@ -16,7 +17,15 @@ from sqlalchemy_sealed.errors import (
     ProviderError,
 )
 from sqlalchemy_sealed.keycache import KeyCache
-from sqlalchemy_sealed.keys import DataKey, KeyKind, KeyRecord, Keyset, KeyState, key_id_of
+from sqlalchemy_sealed.keys import (
+    DataKey,
+    KeyKind,
+    KeyRecord,
+    Keyset,
+    KeyState,
+    key_id_of,
+    records_of,
+)
 from sqlalchemy_sealed.testing import record
 
 
@@ -33,6 +42,33 @@ def test_a_key_does_not_leave_the_process() -> None:
     assert repr(key) == f"<DataKey id={key.key_id.hex()}>"
     with pytest.raises(TypeError, match="cannot be pickled"):
         pickle.dumps(key)
+
+
+EACH_FIELD = KeyRecord(
+    name="default",
+    kind=KeyKind.INDEX,
+    generation=3,
+    key_id=b"8 bytes.",
+    wrapped="old",
+    created=datetime(2026, 1, 2, tzinfo=UTC),
+    index_key_id=b"another.",
+    bridge_key_id=b"a third.",
+    state=KeyState.DISABLED,
+    due=datetime(2027, 1, 2, tzinfo=UTC),
+)
+
+
+def test_records_that_are_made_fast_are_as_all_others() -> None:
+    """Those of rows, and rewrapped ones: each field in its place, and none can be set."""
+    row = tuple(getattr(EACH_FIELD, each.name) for each in fields(KeyRecord))
+    rewrapped = EACH_FIELD.with_wrapped("new")
+    assert records_of([row, row]) == [EACH_FIELD, EACH_FIELD]
+    assert rewrapped == replace(EACH_FIELD, wrapped="new")
+    for made in (rewrapped, *records_of([row])):
+        assert type(made) is KeyRecord
+        assert pickle.loads(pickle.dumps(made)) == made
+        with pytest.raises(FrozenInstanceError):
+            made.wrapped = ""  # type: ignore[misc]
 
 
 def test_the_highest_generation_is_the_primary() -> None:
