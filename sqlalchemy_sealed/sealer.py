@@ -184,7 +184,10 @@ class Sealer:
             NotConfiguredError: the sealer has no keys.
             ValueRefusedError: the plaintext is too large.
         """
-        return self.sealing(_context(context), pad=pad)(plaintext)
+        where = _context(context)
+        seal = sealing.sealing(self, lambda: where, _as_it_is, pad=pad, nothing=_NEVER, once=True)
+        sealed: bytes = seal(plaintext)
+        return sealed
 
     def open(self, data: bytes, context: Context | str) -> bytes:
         """

@@ -39,9 +39,12 @@ def sealing(  # noqa: PLR0913 - how values become bytes
     quick: Callable[[Any], bytes] | None = None,
     pad: int | None = None,
     nothing: Any = None,
+    once: bool = False,
 ) -> Callable[[Any], Any]:
     """
     Return a function that encodes and seals values.
+
+    What it makes of keys is forgotten with them, and in the child of a fork.
 
     Args:
         keys: the sealer.
@@ -50,6 +53,7 @@ def sealing(  # noqa: PLR0913 - how values become bytes
         quick: the same, as fast as can be; any error sends the value to *encode*.
         pad: hide the length, by padding to a multiple of this many bytes.
         nothing: what is not sealed, but None.
+        once: whether it is used for one value only, so that nothing is to be remembered.
 
     Raises:
         OptionError: *pad* is not a whole number of bytes from 2 to 65,536.
@@ -57,27 +61,25 @@ def sealing(  # noqa: PLR0913 - how values become bytes
     fast, exact = _padded(quick or encode, pad), _padded(encode, pad)
     suite = suite_of(padded=pad is not None, tokens=False)
     bound = b""
-    # What values begin with, and what is authenticated with them, while one prefix is in use. The
-    # prefix stands for the key, so that nothing here holds a key that is to be forgotten.
-    current: tuple[bytes, bytes, bytes] = (b"", b"", b"")
+    # What values begin with, what is authenticated with them, and what seals them, while one
+    # prefix is in use.
+    memo = Memo(None, b"", b"", (), bytes)
 
     def seal(value: Any) -> Any:
         if value is nothing:
             return None
         try:
             cache = keys.keeper.cache  # type: ignore[union-attr]
-            if monotonic() < cache.seal_attend_at:
-                writer: Any = cache.primary.xaes.writer  # type: ignore[union-attr]
-                prefix, start, aad = current
-                if writer.prefix is prefix:
-                    tail = next(writer.tails)
-                    return start + tail + writer.encrypt(tail, fast(value), aad)
+            known, start, aad, tails, encrypt = memo.now
+            if known is cache and monotonic() < cache.seal_attend_at:
+                tail = next(tails)
+                return start + tail + encrypt(tail, fast(value), aad)
         except _ELSEWHERE:
             pass  # Not sealed: go the long way, which says why.
         return slowly(value)
 
     def slowly(value: Any) -> bytes:
-        nonlocal bound, current
+        nonlocal bound
         where = context()
         try:
             keeper = keys.keeper or keys.kept()
@@ -91,8 +93,11 @@ def sealing(  # noqa: PLR0913 - how values become bytes
         except (ValueRefusedError, NotConfiguredError) as error:
             problem = error
         else:
-            prefix = key.xaes.writer.prefix  # type: ignore[union-attr]
-            current = (prefix, head + prefix, head + bound)
+            writer = key.xaes.writer
+            if writer is not None and not once:
+                start = head + writer.prefix
+                now = (cache, start, head + bound, writer.tails, writer.encrypt)
+                cache.remember(memo, now)
             return data
         raise problem.at(str(where))
 

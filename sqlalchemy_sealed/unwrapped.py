@@ -157,8 +157,9 @@ class Unwrapped:
                 memo.forget()
 
     def renew_locks(self) -> None:
-        """Take new locks, in a forked child."""
+        """Take new locks, in a forked child, and forget what seals under a prefix of the parent."""
         self._lock = threading.Lock()
+        self.forget_made()
         self._flights.renew()
         self._errands.renew()
 

@@ -128,7 +128,7 @@ class Encrypted(TypeDecorator[T], Generic[T]):
 
     def process_bind_param(self, value: T | None, dialect: Dialect) -> Any:
         """Return the envelope of one value. A subclass may change the value first."""
-        return sealing(self)(value)
+        return sealing(self, once=True)(value)
 
     def process_result_value(self, value: Any, dialect: Dialect) -> T | None:
         """Return the value of one envelope. A subclass may change the value afterwards."""

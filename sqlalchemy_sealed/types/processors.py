@@ -27,8 +27,14 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def sealing(source: Encrypted[T]) -> _BindProcessorType[T]:
-    """Return the function that makes envelopes of values of a type."""
+def sealing(source: Encrypted[T], *, once: bool = False) -> _BindProcessorType[T]:
+    """
+    Return the function that makes envelopes of values of a type.
+
+    Args:
+        source: the type.
+        once: whether it is used for one value only, so that nothing is to be remembered.
+    """
     settings, codec = source.settings, source.codec
     if settings.index or settings.match:
         return _sealing_indexed(source)
@@ -40,6 +46,7 @@ def sealing(source: Encrypted[T]) -> _BindProcessorType[T]:
         codec.encode,
         quick=codec.quick_encode,
         pad=settings.pad,
+        once=once,
     )
     if not settings.is_text:
         return cast("_BindProcessorType[T]", seal)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 
 import pytest
@@ -144,10 +145,29 @@ def test_what_was_made_of_keys_ends_with_a_refresh(sealer: Sealer) -> None:
     data = seal(b"value")
     assert open_(data) == b"value"
     memos = list(sealer.kept().cache._unwrapped._memos)
-    assert [len(memo.now[1]) for memo in memos if memo.now[0] is not None] == [1]
+    assert sum(memo.now[0] is not None for memo in memos) == 2
     sealer.rotate()
-    assert [memo.now for memo in memos] == [(None, {})] * len(memos)
+    assert [memo.now for memo in memos] == [memo._nothing for memo in memos]
     assert open_(data) == b"value"
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_the_short_way_ends_with_a_fork(sealer: Sealer) -> None:
+    """Functions that a child has inherited seal under a prefix of its own."""
+    seal = sealer.sealing(Context("a.b"))
+    mine = [seal(b"value") for _ in range(3)]
+    read, write = os.pipe()
+    if (pid := os.fork()) == 0:
+        os.write(write, b"".join(seal(b"value") for _ in range(3)))
+        os._exit(0)
+    os.waitpid(pid, 0)
+    data = os.read(read, 1000)
+    size = len(mine[0])
+    of_child = [data[at : at + size] for at in range(0, len(data), size)]
+    mine.append(seal(b"value"))
+    assert [len({each[:24] for each in some}) for some in (mine, of_child)] == [1, 1]
+    assert mine[0][12:24] != of_child[0][12:24]
+    assert [sealer.open(each, "a.b") for each in of_child] == [b"value"] * 3
 
 
 def test_prefixes_that_are_remembered_are_bounded(
