@@ -234,8 +234,9 @@ def say_summary(kind: Kind, summary: Summary) -> None:
     mark = "[green]✓[/]" if is_good else "[yellow]![/]"
     line = f"{mark} {escape(summary.table)}: {count_of(rows, 'row')} {verb}"
     if rows and summary.seconds:
-        speed = rows / summary.seconds
-        line += f" in {said_seconds(summary.seconds)} ({speed:,.0f} rows/s)"
+        speed = (rows - summary.before) / summary.seconds
+        now = f", {rows - summary.before:,} of them now," if summary.before else ""
+        line += f"{now} in {said_seconds(summary.seconds)} ({speed:,.0f} rows/s)"
     if summary.left is not None:
         line += f"; {summary.left:,} left"
     say(console(), line)

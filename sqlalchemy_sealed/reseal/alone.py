@@ -70,6 +70,7 @@ class Alone:
             bad=bad.bad,
             bad_rows=bad.bad_rows,
             seconds=monotonic() - started,
+            before=self._all.before,
             passes=passes,
             left=left,
             finished=finished,

@@ -79,6 +79,7 @@ class OpenRun:
         self.job = job
         self.tables = RunTables(job.table.schema)
         self._rows = rows
+        self._before = 0
         self.lock = int.from_bytes(os.urandom(4), "big") >> 1
         """The number of its lock."""
         self._session = Session(
@@ -121,7 +122,15 @@ class OpenRun:
             self.tables.forget_old(connection)
             new = {**name, "range_rows": self._rows or self._range_rows(connection)}
             found = connection.execute(sa.insert(runs).returning(runs.c.id), new).scalar_one()
+        else:
+            self._before = self._done(connection, found)
         return int(found)
+
+    def _done(self, connection: sa.Connection, id_: int) -> int:
+        """Return how many rows are done. A range that was half read only is read anew."""
+        if self.job.is_repeated:
+            return self.tables.counted(connection, id_, sa.true()).changed
+        return self.tables.counted(connection, id_, self.tables.ranges.c.is_done).read
 
     def _make_tables(self, connection: sa.Connection) -> None:
         try:
@@ -224,6 +233,7 @@ class OpenRun:
                 bad=self.tables.counted(connection, self.id, of_turn).bad,
                 bad_rows=self._bad_rows(connection, run.turn),
                 seconds=seconds,
+                before=self._before,
                 passes=run.turn,
                 left=run.left,
                 finished=run.is_finished,

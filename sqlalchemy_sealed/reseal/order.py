@@ -97,6 +97,8 @@ class Summary:
         bad_rows: the first 1,000 of them.
         size: bytes of the values that were fetched.
         seconds: how long this call took.
+        before: rows that had been done before it, by calls that were stopped or by others that
+            share the run: of those `read` by a verification, or `changed`.
         passes: how often it went over the table.
         left: rows that are left to do, the bad ones among them; None if that was not counted.
         finished: whether no rows are left to do but bad ones.
@@ -113,6 +115,7 @@ class Summary:
     bad_rows: Sequence[BadRow] = field(default_factory=list)
     size: int = 0
     seconds: float = 0.0
+    before: int = 0
     passes: int = 0
     left: int | None = None
     finished: bool = False

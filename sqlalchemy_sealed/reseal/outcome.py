@@ -43,6 +43,7 @@ class Outcome:
         bad: rows that could not be changed.
         bad_rows: the first 1,000 of them.
         size: bytes of the values that were fetched.
+        before: of the rows that were fetched, those that an earlier process had looked at.
     """
 
     read: int = 0
@@ -51,6 +52,7 @@ class Outcome:
     bad: int = 0
     size: int = 0
     bad_rows: list[BadRow] = field(default_factory=list)
+    before: int = 0
 
     def add(self, other: Outcome) -> None:
         """Count what another outcome counted."""
@@ -59,6 +61,7 @@ class Outcome:
         self.lost += other.lost
         self.size += other.size
         self.bad += other.bad
+        self.before += other.before
         self.bad_rows += other.bad_rows[: NAMED - len(self.bad_rows)]
 
     def blame(self, row: BadRow) -> None:

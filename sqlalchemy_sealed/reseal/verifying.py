@@ -139,6 +139,7 @@ class Verifier:
             found_before = self._bookmark.found()
             if found_before.outcome.read:
                 range_ = Range(found_before.after, range_.through)
+                found_before.outcome.before = found_before.outcome.read
                 total.add(found_before.outcome)
                 self._tell(found_before.outcome)
             if found_before.is_done:

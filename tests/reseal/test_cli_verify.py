@@ -89,9 +89,9 @@ def test_it_is_killed_and_counts_each_row_once(stage: Stage) -> None:
         seen.append(kept())
     assert 0 < seen[-1] < ROWS
     stage.sql("UPDATE patients SET note = 'damaged since' WHERE id = 1")
-    assert_each_row_counts_once(
-        stage.document("verify", "patients", "--resume", str(FILE)), ["patients"]
-    )
+    document = stage.document("verify", "patients", "--resume", str(FILE))
+    assert_each_row_counts_once(document, ["patients"])
+    assert document["tables"][0]["before"] == seen[-1]
     assert not FILE.exists()
     assert stage.document("verify", "patients")["tables"][0]["bad"] == 3
 
@@ -127,8 +127,10 @@ def test_workers_are_killed_and_count_each_row_once(stage: Stage) -> None:
         killed(process)
         stage.sql("UPDATE sealed_ranges SET lease = NULL WHERE NOT is_done")
     assert _ranges(stage, "NOT is_done") > 0
+    [[done]] = stage.sql("SELECT coalesce(sum(read), 0) FROM sealed_ranges WHERE is_done")
     document = stage.document("verify", "patients", "--workers", "2")
     assert_each_row_counts_once(document, ["patients"])
+    assert document["tables"][0]["before"] == done
 
 
 def _ranges(stage: Stage, condition: str) -> int:
