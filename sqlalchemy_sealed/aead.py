@@ -12,11 +12,13 @@ Key derivation is HKDF-SHA256 (RFC 5869) without salt, one `info` for each purpo
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from hashlib import pbkdf2_hmac
 from itertools import islice, repeat
 from os import urandom
 from struct import Struct
+from threading import Lock
 from typing import NoReturn
 from weakref import WeakSet
 
@@ -63,6 +65,8 @@ CACHED_PREFIXES = 1024
 # probability 2^39 / 2^96 = 2^-57; two of 2^25 such prefixes (2^45 messages) meet in their first
 # half with probability 2^49 / 2^96 = 2^-47. docs/spec/envelope-v1.md section 8 adds them up.
 
+HAS_LOCK: bool = getattr(sys, "_is_gil_enabled", lambda: True)()
+"""Whether Python runs one thread at a time. A free-threaded one (PEP 703) does not."""
 Encrypt = Callable[[bytes, bytes, bytes], bytes]
 Decrypt = Callable[[bytes, bytes, bytes], bytes]
 
@@ -161,8 +165,9 @@ class Xaes:
         writer = self.writer
         tail = None if writer is None else next(writer.tails, None)
         if writer is None or tail is None:
-            writer = self.writer = Writer(self)
-            tail = next(writer.tails)
+            writer = Writer(self)
+            tail = next(writer.tails)  # Before others see it, so that there is one.
+            self.writer = writer
         try:
             return writer.prefix + tail + writer.encrypt(tail, plaintext, aad)
         except OverflowError:
@@ -181,9 +186,10 @@ class Xaes:
         count = len(plaintexts)
         writer = self.writer
         if writer is None or not writer.take(count):
-            writer = self.writer = Writer(self)
+            writer = Writer(self)
             if not writer.take(count):  # More than one prefix is good for.
                 return [start + self.seal(plaintext, aad) for plaintext in plaintexts]
+            self.writer = writer
         start += writer.prefix
         encrypt = writer.encrypt
         try:
@@ -249,8 +255,8 @@ class Writer:
     """
     A nonce prefix, its derived key, and as many tails as it is good for.
 
-    Safe to share between threads: the steps of both iterators are made in C, under Python's lock,
-    so no tail is given away twice and no more of them than there are.
+    Safe to share between threads: the steps of both iterators are made in C, under Python's lock
+    or, where it has none, one of their own. So no more tails are given away than there are.
 
     Attributes:
         prefix: the first 12 bytes of the nonces.
@@ -263,12 +269,30 @@ class Writer:
     def __init__(self, xaes: Xaes) -> None:
         self.prefix = urandom(PREFIX_SIZE)
         self.encrypt: Encrypt = AESGCM(xaes.derive(self.prefix)).encrypt
-        self._left = repeat(TAIL_SIZE, SEALS_PER_PREFIX)
+        left = repeat(TAIL_SIZE, SEALS_PER_PREFIX)
+        self._left: Iterator[int] = left if HAS_LOCK else _Locked(left)
         self.tails: Iterator[bytes] = map(urandom, self._left)
 
     def take(self, count: int) -> bool:
         """Use up so many tails, which the caller draws; whether there were that many."""
         return len(list(islice(self._left, count))) == count
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse to be pickled or copied: a copy would have tails of its own to give away."""
+        raise TypeError("a writer cannot be pickled")
+
+
+class _Locked(Iterator[int]):
+    """The items of an iterator, of which threads take one at a time."""
+
+    def __init__(self, items: Iterator[int]) -> None:
+        self._items = items
+        self._lock = Lock()
+
+    def __next__(self) -> int:
+        """Return the next item."""
+        with self._lock:
+            return next(self._items)
 
 
 class OpenerCache(dict[bytes, Decrypt]):

@@ -58,6 +58,7 @@ class KeyCache:
         "_forgotten",
         "_lock",
         "_own",
+        "_retired",
         "_unwrapped",
         "fresh_until",
         "heads",
@@ -87,7 +88,7 @@ class KeyCache:
         self.limits = limits or KeyLimits()
         self.heads: dict[bytes, Head] = {}
         self._own = own
-        self._forgotten = False
+        self._forgotten = self._retired = False
         self._lock = threading.Lock()
         self._unwrapped: Unwrapped = (
             Unwrapped(provider, self.limits.retry) if previous is None else previous._unwrapped
@@ -101,8 +102,7 @@ class KeyCache:
         if previous is None:
             self.keep(monotonic())
             return
-        # What was made of the keys of the cache before is not used any more.
-        self._unwrapped.forget_made()
+        previous.retire()
         self._unwrapped.renew_index_keys(keyset)
         self.fresh_until, self.open_until = previous.fresh_until, previous.open_until
         self.seal_attend_at = previous.seal_attend_at
@@ -147,10 +147,16 @@ class KeyCache:
             self.heads.clear()
             self._unwrapped.forget()
 
+    def retire(self) -> None:
+        """Forget what was made of these keys, for good: others have taken their place."""
+        with self._lock:
+            self._retired = True
+            self._unwrapped.forget_made()
+
     def remember(self, memo: Memo, now: tuple[Any, ...]) -> None:
         """Put into *memo* what was made of these keys, to be forgotten with them."""
         with self._lock:
-            if not self._forgotten:
+            if not (self._forgotten or self._retired):
                 self._unwrapped.remember(memo, now)
 
     @property

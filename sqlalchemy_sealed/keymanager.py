@@ -1,8 +1,4 @@
-"""
-What is done to the keys of a keystore: create, rotate, rewrap, disable, destroy.
-
-Rows are not touched.
-"""
+"""What is done to the keys of a keystore: create, rotate, rewrap, disable, destroy; not to rows."""
 
 from __future__ import annotations
 
@@ -333,10 +329,10 @@ class KeyManager:
             KeystoreError: the keystore cannot be read or written.
             ProviderError: the provider cannot be asked (any more). What was rewrapped is kept.
         """
-        from .rewrapping import rewrap_all  # noqa: PLC0415 - only this needs it
+        from . import rewrapping  # noqa: PLC0415 - only this needs it
 
         records = None if names is None else self.records(names)
-        return rewrap_all(self.keystore, records, self.provider, progress)
+        return rewrapping.rewrap_all(self.keystore, records, self.provider, progress)
 
     def records(self, names: Iterable[str] | None = None) -> list[KeyRecord]:
         """Return the records of key names, by default of all that there are."""

@@ -82,8 +82,10 @@ class Sealer:
                 raise ConfigurationError(
                     f"sealer {self.name!r} is configured already; pass replace=True to change it"
                 )
-            manager = KeyManager(keystore, provider)
-            self.keeper = KeyKeeper(manager, key_name or self.name, limits)
+            before = self.keeper
+            self.keeper = KeyKeeper(KeyManager(keystore, provider), key_name or self.name, limits)
+            if before is not None:
+                before.cache.retire()
 
     @property
     def keyset(self) -> Keyset:

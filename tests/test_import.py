@@ -13,7 +13,11 @@ SERVICES = ["alembic", "boto3", "botocore", "hvac", "pkcs11", "requests"]
 DRIVERS = ["aiosqlite", "asyncpg", "psycopg", "pymysql"]
 TOOLS = ["click", "rich", "importlib.metadata", "urllib.request", "asyncio.runners", "filelock"]
 DIALECTS = [f"sqlalchemy.dialects.{name}" for name in ("mysql", "postgresql", "sqlite")]
-LATER = [f"sqlalchemy_sealed.{name}" for name in ("environment", "fips", "plan", "ranking", "scan")]
+CODECS = [f"codecs.{name}" for name in ("binary", "enum", "numbers", "temporal")]
+LATER = [
+    f"sqlalchemy_sealed.{name}"
+    for name in ("environment", "fips", "plan", "ranking", "rewrapping", "scan", *CODECS)
+]
 
 
 @pytest.fixture(scope="module")

@@ -233,10 +233,11 @@ def say_summary(kind: Kind, summary: Summary) -> None:
     is_good = summary.finished and not summary.bad
     mark = "[green]✓[/]" if is_good else "[yellow]![/]"
     line = f"{mark} {escape(summary.table)}: {count_of(rows, 'row')} {verb}"
-    if rows and summary.seconds:
-        speed = (rows - summary.before) / summary.seconds
-        now = f", {rows - summary.before:,} of them now," if summary.before else ""
-        line += f"{now} in {said_seconds(summary.seconds)} ({speed:,.0f} rows/s)"
+    now = rows - summary.before
+    if summary.before:
+        line += f", {now:,} of them now," if now else " before"
+    if now and summary.seconds:
+        line += f" in {said_seconds(summary.seconds)} ({now / summary.seconds:,.0f} rows/s)"
     if summary.left is not None:
         line += f"; {summary.left:,} left"
     say(console(), line)

@@ -72,7 +72,7 @@ class Lines:
 
         Raises:
             ConfigurationError: a record that could not be read again.
-            ValueError: two of them have the same id.
+            ValueError: two of them have the same id, and were not read so.
         """
         now = list(records)
         before, heads, tails = self._in_order(now)

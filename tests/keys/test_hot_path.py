@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import weakref
 from collections.abc import Callable
 
 import pytest
@@ -10,11 +12,22 @@ import sqlalchemy as sa
 from counted import Parts
 from lock_places import locks_of
 
-from sqlalchemy_sealed import BlindIndex, Context, Encrypted, EncryptedString, Sealer, opening
+from sqlalchemy_sealed import (
+    BlindIndex,
+    Context,
+    Encrypted,
+    EncryptedString,
+    KeyManager,
+    LocalRootKey,
+    MemoryKeystore,
+    Sealer,
+    opening,
+)
 from sqlalchemy_sealed import sealer as sealers
 from sqlalchemy_sealed.aead import PREFIX_SIZE, SEALS_PER_PREFIX, Xaes
 from sqlalchemy_sealed.envelope import HEADER_SIZE
 from sqlalchemy_sealed.errors import AuthenticationError, OpenError, UnknownKeyError
+from sqlalchemy_sealed.sealing import sealing as seals
 
 
 class Forbidden:
@@ -151,6 +164,45 @@ def test_what_was_made_of_keys_ends_with_a_refresh(sealer: Sealer) -> None:
     assert open_(data) == b"value"
 
 
+def test_what_was_made_of_keys_ends_with_another_configuration(sealer: Sealer) -> None:
+    """The keys that it had before do not stay in memory, also if no value comes any more."""
+    seal, open_ = sealer.sealing(Context("a.b")), sealer.opening(Context("a.b"))
+    assert open_(seal(b"value")) == b"value"
+    before = weakref.ref(sealer.kept().cache.primary.xaes)
+    provider = LocalRootKey.from_text(LocalRootKey.generate())
+    keystore = MemoryKeystore()
+    KeyManager(keystore, provider).create(sealer.name)
+    sealer.configure(keystore=keystore, provider=provider, replace=True)
+    gc.collect()
+    assert before() is None
+
+
+def test_nothing_is_made_of_keys_that_are_not_used_any_more(sealer: Sealer) -> None:
+    """Where they are rotated while a value is sealed, its function does not keep the old ones."""
+
+    def encode(value: bytes) -> bytes:
+        sealer.rotate()
+        return value
+
+    seal = seals(sealer, lambda: Context("a.b"), encode)
+    assert sealer.open(seal(b"value"), "a.b") == b"value"
+    assert not list(sealer.kept().cache._unwrapped._memos)
+
+
+def test_one_value_is_not_remembered(sealer: Sealer) -> None:
+    """Who seals and opens one value, or whose type changes values first, leaves nothing behind."""
+    type_ = EncryptedString(context="a.b", sealer=sealer.name)
+    dialect = sa.create_engine("sqlite://").dialect
+    for _ in range(2):
+        assert sealer.open(sealer.seal(b"value", "a.b"), "a.b") == b"value"
+        sealed = type_.process_bind_param("value", dialect)
+        assert type_.process_result_value(sealed, dialect) == "value"
+    gc.collect()
+    made = [sealer.sealing(Context("a.b"))]
+    assert made[0](b"value")
+    assert len(list(sealer.kept().cache._unwrapped._memos)) == 1
+
+
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 def test_the_short_way_ends_with_a_fork(sealer: Sealer) -> None:
     """Functions that a child has inherited seal under a prefix of its own."""
@@ -162,6 +214,8 @@ def test_the_short_way_ends_with_a_fork(sealer: Sealer) -> None:
         os._exit(0)
     os.waitpid(pid, 0)
     data = os.read(read, 1000)
+    os.close(read)
+    os.close(write)
     size = len(mine[0])
     of_child = [data[at : at + size] for at in range(0, len(data), size)]
     mine.append(seal(b"value"))

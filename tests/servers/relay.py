@@ -68,6 +68,10 @@ class Relay:
             except OSError:
                 client.close()
                 continue
+            for each in (client, server):
+                # Head and body of a request come one after the other; the second one would wait
+                # for the first to be acknowledged, 40 ms.
+                each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._open |= {client, server}
             for work in (self._ask, self._answer):
                 threading.Thread(target=work, args=(client, server), daemon=True).start()

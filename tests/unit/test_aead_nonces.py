@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import os
+import pickle
 import sys
 import threading
 from collections import Counter
@@ -78,6 +80,47 @@ def test_threads_share_a_prefix_and_no_tail(xaes: Xaes) -> None:
     in_threads(8, lambda _: drawn.extend(nonces(xaes, 50)))
     assert {nonce[:12] for nonce in drawn} == {first[:12]}
     assert len({first, *drawn}) == 401
+
+
+class Hurried(Xaes):
+    """A key of which another thread uses up each prefix as soon as it sees it."""
+
+    @property
+    def writer(self) -> aead.Writer | None:
+        return self._seen
+
+    @writer.setter
+    def writer(self, writer: aead.Writer | None) -> None:
+        self._seen = writer
+        if writer is not None:
+            writer.take(aead.SEALS_PER_PREFIX)
+
+
+def test_a_new_prefix_has_a_tail_for_who_draws_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another thread that seals many values at once takes no tail of it before that."""
+    monkeypatch.setattr(aead, "SEALS_PER_PREFIX", 3)
+    xaes = Hurried(random_key())
+    assert len(set(nonces(xaes, 10))) == 10
+    assert len({message[:12] for message in xaes.seal_all([b""] * 3, b"", b"")}) == 1
+
+
+def test_a_writer_is_not_copied(xaes: Xaes) -> None:
+    """A copy would give away as many tails once more."""
+    nonces(xaes, 1)
+    for leave in (copy.copy, copy.deepcopy, pickle.dumps):
+        with pytest.raises(TypeError, match="a writer cannot be pickled"):
+            leave(xaes.writer)
+
+
+def test_budget_without_a_lock_of_python(xaes: Xaes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where Python runs many threads at a time, they count under a lock of their own."""
+    monkeypatch.setattr(aead, "HAS_LOCK", False)
+    monkeypatch.setattr(aead, "SEALS_PER_PREFIX", 50)
+    drawn: list[bytes] = []
+    in_threads(8, lambda _: drawn.extend(nonces(xaes, 100)))
+    drawn += [message[:24] for message in xaes.seal_all([b""] * 40, b"", b"")]
+    assert len(set(drawn)) == 840
+    assert max(Counter(nonce[:12] for nonce in drawn).values()) <= 50
 
 
 @pytest.fixture
