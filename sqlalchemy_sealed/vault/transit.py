@@ -294,8 +294,7 @@ class _Rewrap:
 def _body(items: list[Item]) -> bytes:
     """Return the JSON of a batch. Neither a sound ciphertext nor Base64 has what JSON escapes."""
     batch = [
-        f'{{"ciphertext":"{text}","context":"{b2a_base64(context, newline=False).decode()}"}}'
-        for text, context in items
+        f'{{"ciphertext":"{text}","context":"{_encoded(context)}"}}' for text, context in items
     ]
     return f'{{"batch_input":[{",".join(batch)}]}}'.encode("ascii")
 
